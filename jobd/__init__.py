@@ -1,0 +1,1 @@
+"""jobd: a job daemon for one host."""

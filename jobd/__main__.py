@@ -1,0 +1,5 @@
+"""`python -m jobd`."""
+
+from jobd.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,57 @@
+"""The only reader of clocks, and the only place that waits without anything to wait for."""
+
+import select
+import time
+from datetime import UTC, datetime
+
+
+def now_ms() -> int:
+    """Wall clock: milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic() -> float:
+    """Seconds on a clock that no one can set."""
+    return time.monotonic()
+
+
+def pause(seconds: float) -> None:
+    """Wait in a client that has nothing to be interrupted by but a signal."""
+    select.select([], [], [], seconds)
+
+
+def iso(at_ms: int | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds, as every face shows a time.
+
+    Values outside what a calendar can show (years 1 to 9999) come back as the number itself.
+    """
+    if at_ms is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return str(at_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class RunningClock:
+    """Seconds in which this process really ran (DESIGN: deadlines of a frozen daemon).
+
+    `tick` is called by the sweep. Each step counts as at most `longest_step` seconds, so that
+    a process stopped by SIGSTOP or a suspended machine judges no time in which it slept.
+    """
+
+    def __init__(self, longest_step: float, now: float) -> None:
+        self._longest_step = longest_step
+        self._last = now
+        self._sum = 0.0
+
+    def tick(self, now: float) -> float:
+        """Count the step since the last tick; return the sum."""
+        self._sum += min(max(now - self._last, 0.0), self._longest_step)
+        self._last = now
+        return self._sum
+
+    def running(self, now: float) -> float:
+        """The sum as of `now`, without ending the current step."""
+        return self._sum + min(max(now - self._last, 0.0), self._longest_step)

@@ -1,0 +1,215 @@
+"""Opening the database, and the one door to a write."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobd import errors
+from jobd.store.files import create_file
+from jobd.store.turnstile import Turnstile
+
+APPLICATION_ID = 0x6A6F6264  # "jobd"; `file` and other programs read it in the header
+BUSY_TRIES_MS = 100
+WAL_LIMIT = 1_200 * 4_096
+
+
+class Database:
+    """One connection to one file, its place in the turnstile, and `transaction()`.
+
+    A connection belongs to one thread at a time. `synchronous` is "full" (each commit is on
+    disk when it returns) or "normal".
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        create: bool = False,
+        synchronous: str = "full",
+        shared: bool = False,
+    ) -> None:
+        self.path = Path(os.path.abspath(path))
+        self._new = _check_path(self.path, create)
+        self.connection = _open(self.path, synchronous, shared)
+        self.turnstile = Turnstile(self.path)
+        self.schema_version: int | None = None
+        """What `user_version` must be in every write transaction; None while not yet known."""
+
+    def close(self) -> None:
+        self.turnstile.close()
+        self.connection.close()
+
+    def abandon(self) -> None:
+        """After a fork: forget what belongs to the parent without touching its locks."""
+        self.turnstile.abandon()
+
+    def user_version(self) -> int:
+        version: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        return version
+
+    def data_version(self) -> int:
+        """A number that differs once another connection has committed."""
+        version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    @contextmanager
+    def transaction(
+        self, keep_trying: Callable[[float], bool] | None = None
+    ) -> Iterator[sqlite3.Connection]:
+        """BEGIN IMMEDIATE, in turn; COMMIT at the end, ROLLBACK on any error.
+
+        `keep_trying(seconds)` is asked after each try of 100 ms that found the database locked;
+        the default gives up after 10 seconds.
+
+        Raises:
+            DatabaseBusy: the lock was held too long.
+            SchemaChanged: the schema is not the one this connection was opened on.
+            DatabaseFull, DatabaseUnavailable, OutcomeUnknown: what the disk said.
+        """
+        db = self.connection
+        with translated(self.path), self.turnstile.turn():
+            self._begin(keep_trying or _ten_seconds)
+            try:
+                self._check_schema_version()
+                yield db
+                db.execute("COMMIT")
+            finally:
+                # SQLite has rolled back by itself after a full disk and other I/O errors.
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+
+    def _begin(self, keep_trying: Callable[[float], bool]) -> None:
+        waited = 0.0
+        while True:
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                waited += BUSY_TRIES_MS / 1000
+                if not _is_busy(error) or not keep_trying(waited):
+                    raise
+            else:
+                return
+
+    def _check_schema_version(self) -> None:
+        if self.schema_version is None:
+            return
+        version = self.user_version()
+        if version != self.schema_version:
+            raise errors.SchemaChanged(
+                f"the schema of {self.path} went from version {self.schema_version} to {version} "
+                "while this process was connected; restart it with a jobd that fits "
+                "(`jobd migrate status` shows both)"
+            )
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Say what SQLite says in one sentence with the path and the way out."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        found = _translate(error, path)
+        if found is None:
+            raise
+        raise found from error
+
+
+def _check_path(path: Path, create: bool) -> bool:
+    """Whether the file is new; the directory and file are made here, never by SQLite."""
+    if path.is_dir():
+        raise errors.NotADatabase(f"{path} is a directory, not a database; name a file in it")
+    if path.exists():
+        if not path.is_file():
+            raise errors.NotADatabase(f"{path} is not a regular file")
+        return path.stat().st_size == 0
+    if not create:
+        raise errors.NoDatabase(
+            f"no database at {path}; `jobd run` or `jobd enqueue` makes one, --db names another"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(create_file(path))
+    except OSError as error:
+        raise errors.DatabaseUnavailable(
+            f"cannot create {path}: {error.strerror}"
+        ) from error
+    return True
+
+
+def _open(path: Path, synchronous: str, shared: bool) -> sqlite3.Connection:
+    with translated(path):
+        db = sqlite3.connect(
+            path,
+            timeout=BUSY_TRIES_MS / 1000,
+            isolation_level=None,
+            check_same_thread=not shared,
+            cached_statements=256,
+        )
+        try:
+            _prepare(db, synchronous)
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, synchronous: str) -> None:
+    db.text_factory = _tolerant_text
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cell_size_check = ON")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+    db.execute(f"PRAGMA synchronous = {'NORMAL' if synchronous == 'normal' else 'FULL'}")
+
+
+def _tolerant_text(raw: bytes) -> str:
+    """One row with broken UTF-8 must not make its whole query fail."""
+    return raw.decode("utf-8", "replace")
+
+
+def _ten_seconds(waited: float) -> bool:
+    return waited < 10.0
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def error_name(error: sqlite3.Error) -> str:
+    """SQLite's own name of the error; empty when the error did not come from SQLite."""
+    return getattr(error, "sqlite_errorname", "") or ""
+
+
+def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | None:
+    name = error_name(error)
+    if _is_busy(error):
+        return errors.DatabaseBusy(
+            f"{path} is locked by another process; nothing was written, try again"
+        )
+    if name == "SQLITE_FULL":
+        return errors.DatabaseFull(f"no space left for {path}; nothing was written")
+    if name in ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC"):
+        return errors.OutcomeUnknown(
+            f"the disk failed while {path} was synced: the write may or may not be there; "
+            "repeating it with the same request id is safe"
+        )
+    if name == "SQLITE_NOTADB":
+        return errors.NotADatabase(f"{path} is not a SQLite database")
+    if name.startswith("SQLITE_READONLY"):
+        return errors.DatabaseUnavailable(f"{path} is read-only; nothing was written")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return errors.DatabaseUnavailable(_why_not_open(path))
+    if name.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_PERM", "SQLITE_AUTH")):
+        return errors.DatabaseUnavailable(f"{path}: {error} ({name})")
+    return None
+
+
+def _why_not_open(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"cannot open {path}: its directory does not exist"
+    if not os.access(path.parent, os.W_OK):
+        return f"cannot open {path}: its directory is read-only for this user"
+    return f"cannot open {path}: permission denied, or its -wal and -shm files cannot be made"

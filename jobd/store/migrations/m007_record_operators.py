@@ -1,0 +1,30 @@
+"""007: what people did to jobs, queues and the schema."""
+
+import sqlite3
+
+from jobd.store.migrations.migration import Migration
+
+ACTIONS = """
+CREATE TABLE operator_actions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    acted_at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    job_id INTEGER,
+    migration INTEGER,
+    detail TEXT,
+    old_payload TEXT
+) STRICT
+"""
+
+BY_JOB = "CREATE INDEX operator_actions_job ON operator_actions (job_id) WHERE job_id IS NOT NULL"
+
+
+class RecordOperators(Migration):
+    version = 7
+    name = "record_operators"
+    drops = ("operator_actions",)
+
+    def up(self, db: sqlite3.Connection) -> None:
+        db.execute(ACTIONS)
+        db.execute(BY_JOB)

@@ -1,0 +1,71 @@
+"""Writers of all processes take turns, because SQLite's own waiting starves one side for seconds.
+
+Two advisory locks beside the database: whoever holds the outer one is next in line for the inner
+one. The turn is a courtesy with a limit: after a bounded wait a writer goes on without it, and
+SQLite's lock decides.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobd import clock
+from jobd.store.files import create_file
+
+TRY_EVERY = 0.000_5
+PATIENCE = 0.25
+
+
+class Turnstile:
+    """The two lock files of one database, opened when first needed."""
+
+    def __init__(self, database: Path) -> None:
+        self._paths = (Path(f"{database}.line"), Path(f"{database}.turn"))
+        self._descriptors: tuple[int, int] | None = None
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the turn for the block; without one when it cannot be had in time."""
+        line, turn = self._open()
+        in_line = _lock(line)
+        try:
+            has_turn = _lock(turn)
+        finally:
+            if in_line:
+                fcntl.flock(line, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            if has_turn:
+                fcntl.flock(turn, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        for descriptor in self._descriptors or ():
+            os.close(descriptor)
+        self._descriptors = None
+
+    abandon = close
+    """Closing a forked copy leaves the parent's lock alone; only an explicit unlock would not."""
+
+    def _open(self) -> tuple[int, int]:
+        if self._descriptors is None:
+            line, turn = (create_file(path) for path in self._paths)
+            self._descriptors = (line, turn)
+        return self._descriptors
+
+
+def _lock(descriptor: int) -> bool:
+    deadline = None
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            now = clock.monotonic()
+            deadline = deadline or now + PATIENCE
+            if now >= deadline:
+                return False
+            clock.pause(TRY_EVERY)
+        else:
+            return True
