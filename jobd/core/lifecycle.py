@@ -104,6 +104,7 @@ class Answer:
 
 NOTHING = Answer()
 _ALREADY_ENDED = Answer(refusal="already ended")
+_USE_RETRY = Answer(refusal="already ended; use retry")
 
 REQUESTS: dict[Request, dict[JobStatus, Answer]] = {
     Request.CANCEL: {
@@ -115,7 +116,7 @@ REQUESTS: dict[Request, dict[JobStatus, Answer]] = {
     Request.RELEASE: {
         **dict.fromkeys(WAITING, NOTHING),
         **dict.fromkeys(EXECUTING, Answer(stored="release_requested_at")),
-        **dict.fromkeys((DEAD_LETTER, FAILED, CANCELLED), Answer(refusal="already ended; use retry")),
+        **dict.fromkeys((DEAD_LETTER, FAILED, CANCELLED), _USE_RETRY),
         COMPLETED: _ALREADY_ENDED,
     },
     Request.RETRY: {

@@ -63,7 +63,7 @@ def rebuild(
         f"SELECT {', '.join(sources.values())} FROM {table}"
     )
     db.execute(f"DROP TABLE {table}")
-    # Renaming the new table leaves what refers to the old name alone; the other way round would not.
+    # The other way round, renaming the old table, would redirect what refers to it.
     db.execute(f"ALTER TABLE new_{table} RENAME TO {table}")
     if _count(db, table) != before:
         raise sqlite3.IntegrityError(f"rebuilding {table} would lose rows")

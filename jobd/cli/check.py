@@ -1,0 +1,128 @@
+"""`jobd check`: tell what a start would find, without starting anything."""
+
+import argparse
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+
+from jobd import clock
+from jobd.cli.options import Settings, settings
+from jobd.core.config import Config, relations
+from jobd.errors import CONFIGURATION, DONE, ConfigurationError, JobdError, NoDatabase
+from jobd.store.opening import open_database
+
+OLDEST_SQLITE = (3, 37, 0)
+_MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+
+Version = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the answer; `level` is ok, warn or fail, and fail means: it would not start."""
+
+    level: str
+    about: str
+    message: str
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the verb."""
+    text = "tell whether the configuration, the handlers and the database fit; change nothing"
+    parser = verbs.add_parser("check", help=text, description=text)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every finding; 78 when one of them would keep the daemon from starting."""
+    findings = [_sqlite(sqlite3.sqlite_version_info), *_examine(args)]
+    if args.json:
+        print(json.dumps([asdict(each) for each in findings], indent=2))
+    else:
+        for each in findings:
+            print(f"{_MARKS[each.level]} {each.about}: {each.message}")
+    return CONFIGURATION if any(each.level == "fail" for each in findings) else DONE
+
+
+def _examine(args: argparse.Namespace) -> Iterator[Finding]:
+    try:
+        found = settings(args)
+    except ConfigurationError as error:
+        yield from (Finding("fail", "configuration", problem) for problem in error.problems)
+    else:
+        yield _configuration(found)
+        yield from (Finding("warn", "timing", warning) for warning in relations(found.config))
+        yield from _handlers(found.config)
+        yield _database(found.db, found.config.synchronous)
+
+
+def _configuration(found: Settings) -> Finding:
+    none = "no file; defaults, environment and flags alone"
+    return Finding("ok", "configuration", str(found.config_file or none))
+
+
+def _handlers(config: Config) -> Iterator[Finding]:
+    problems = handlers_problems(config)
+    yield from (Finding("fail", "handlers", problem) for problem in problems)
+    if not problems:
+        none = "no modules named; only commands (`jobd exec`) can run"
+        yield Finding("ok", "handlers", ", ".join(config.pool.handlers) or none)
+
+
+def handlers_problems(config: Config) -> list[str]:
+    """A sentence for each module of `pool.handlers` that cannot be found; nothing is imported."""
+    places = list(config.pool.path)
+    return [
+        f"no module {module}; pool.handlers names it, and pool.path says where to look"
+        for module in config.pool.handlers
+        if not _findable(module, places)
+    ]
+
+
+def _findable(module: str, places: list[str]) -> bool:
+    top, *rest = module.split(".")
+    spec = PathFinder.find_spec(top, places) or _installed(top)
+    for depth in range(1, len(rest) + 1):
+        if spec is None or spec.submodule_search_locations is None:
+            return False
+        name = ".".join((top, *rest[:depth]))
+        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
+    return spec is not None
+
+
+def _installed(top: str) -> ModuleSpec | None:
+    try:
+        return find_spec(top)
+    except ValueError:  # a module without a spec, such as __main__
+        return None
+
+
+def _database(path: Path, synchronous: str) -> Finding:
+    try:
+        open_database(path, synchronous=synchronous, check="drift", now=clock.now_ms()).close()
+    except NoDatabase:
+        return Finding("ok", "database", f"no database yet at {path}; `jobd run` makes it")
+    except JobdError as error:
+        return Finding("fail", "database", str(error))
+    return Finding("ok", "database", str(path))
+
+
+def _sqlite(version: Version) -> Finding:
+    number = ".".join(map(str, version))
+    if version < OLDEST_SQLITE:
+        return Finding("fail", "sqlite", f"{number} is too old; jobd needs 3.37 or newer")
+    if not has_wal_reset_fix(version):
+        text = "lacks the fix of the WAL-reset race (3.51.3, 3.50.7, 3.44.6)"
+        way_out = "jobd avoids it as long as no other program checkpoints the database"
+        return Finding("warn", "sqlite", f"{number} {text}; {way_out}")
+    return Finding("ok", "sqlite", number)
+
+
+def has_wal_reset_fix(version: Version) -> bool:
+    """Whether this SQLite is 3.51.3 or newer, or a release of 3.50 or 3.44 with the fix."""
+    backports = {(3, 50): 7, (3, 44): 6}
+    return version >= (3, 51, 3) or version[2] >= backports.get(version[:2], version[2] + 1)

@@ -1,0 +1,88 @@
+"""`jobd`: parse, call the verb, print an error as one sentence, exit with its status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from jobd import errors
+from jobd.cli import VERBS
+from jobd.core.version import VERSION
+
+DESCRIPTION = "A job daemon for one host: worker threads over a SQLite queue."
+EPILOG = """\
+start here:  jobd demo            see it work on real input
+             jobd run             the daemon, in the foreground
+             jobd enqueue TYPE    put a job in
+             jobd status          what there is, and what runs
+             jobd explain ID      why a job is not running, and what to type
+
+exit status: 0 done, 1 failed or not found, 2 bad input, 69 no daemon, 75 try again,
+             78 configuration or schema"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit status."""
+    parser = build_parser()
+    args = parser.parse_args(_global_options_first(sys.argv[1:] if argv is None else argv))
+    if not hasattr(args, "run"):
+        parser.print_help()
+        return errors.USAGE
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except errors.JobdError as error:
+        for line in str(error).splitlines() or [type(error).__name__]:
+            print(f"jobd: {_printable(line)}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return errors.DONE
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; tests and completion read it too."""
+    parser = argparse.ArgumentParser(
+        prog="jobd",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"jobd {VERSION}")
+    parser.add_argument("--config", metavar="FILE", help="read this configuration file")
+    parser.add_argument("--db", metavar="FILE", help="use this database")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    for verb in VERBS:
+        verb.add(verbs)
+    return parser
+
+
+def _global_options_first(argv: Sequence[str]) -> list[str]:
+    """`jobd list --json` means `jobd --json list`: people write global options at the end."""
+    first: list[str] = []
+    rest = list(argv)
+    end = rest.index("--") if "--" in rest else len(rest)
+    index = 0
+    while index < end:
+        word = rest[index]
+        if word == "--json" or word.startswith(("--db=", "--config=")):
+            taken = 1
+        elif word in ("--db", "--config") and index + 1 < end:
+            taken = 2
+        else:
+            index += 1
+            continue
+        first += rest[index : index + taken]
+        del rest[index : index + taken]
+        end -= taken
+    return first + rest
+
+
+def _printable(text: str) -> str:
+    """Text of others must not drive the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

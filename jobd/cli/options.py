@@ -1,0 +1,88 @@
+"""What every verb needs before it can begin: the configuration, its file, and the database."""
+
+import argparse
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobd.core.config import Config, load
+from jobd.errors import ConfigurationError
+
+SYSTEM_FILE = Path("/etc/jobd/jobd.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The configuration, the database it means (absolute), and the file that was read, if any."""
+
+    config: Config
+    db: Path
+    config_file: Path | None
+
+
+def settings(args: argparse.Namespace, flags: Mapping[str, object] | None = None) -> Settings:
+    """Read everything that `args.config`, `args.db` and the verb's own `flags` lead to.
+
+    `flags` go by dotted name, as {"pool.workers": 8}; None is not given. Raises ConfigurationError
+    with all problems at once.
+    """
+    file = config_file(args.config)
+    tables = {} if file is None else read_toml(file)
+    given = {**(flags or {}), "db": args.db and str(args.db)}
+    config = load(tables, os.environ, given, file=str(file))
+    return Settings(config, database(config.db), file)
+
+
+def config_file(named: str | Path | None) -> Path | None:
+    """The file at `named`, else $JOBD_CONFIG, else the first standard place that has one."""
+    explicit = named or os.environ.get("JOBD_CONFIG")
+    if explicit:
+        return Path(explicit)
+    return first_existing([SYSTEM_FILE, *(home / ".config/jobd/jobd.toml" for home in _home())])
+
+
+def first_existing(places: Iterable[Path]) -> Path | None:
+    """The first of `places` where something is; what may not be looked at is not there."""
+    return next((place for place in places if os.path.exists(place)), None)
+
+
+def read_toml(file: Path) -> dict[str, object]:
+    """The tables of a TOML file; ConfigurationError names the line of what is no TOML."""
+    try:
+        content = file.read_bytes()
+        return tomllib.loads(content.decode())
+    except FileNotFoundError:
+        problem = "no such file"
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = f"is not UTF-8 (at line {line})"
+    except RecursionError:
+        problem = "is nested too deeply"
+    except ValueError as error:
+        problem = f"is not TOML: {error}"
+    raise ConfigurationError([f"configuration file {file}: {problem}"])
+
+
+def database(configured: str | None) -> Path:
+    """The database at `configured`, else in $STATE_DIRECTORY, else in the home directory."""
+    if configured is not None:
+        return Path(os.path.abspath(os.path.expanduser(configured)))
+    # systemd separates several state directories by colons; the first is the service's own.
+    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    places = [Path(state)] if state else [home / ".local/state/jobd" for home in _home()]
+    if not places:
+        problem = "this user has no home directory: name the database with --db or $JOBD_DB"
+        raise ConfigurationError([problem])
+    return Path(os.path.abspath(places[0] / "jobd.db"))
+
+
+def _home() -> list[Path]:
+    """The home directory, in a list that is empty for a user who has none."""
+    try:
+        return [Path.home()]
+    except RuntimeError:
+        return []

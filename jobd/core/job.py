@@ -1,0 +1,204 @@
+"""A job as the daemon holds it, what happened to an attempt, and what a handler may raise."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from jobd.core.lifecycle import FailureType, JobStatus
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt that did not complete ended, as `job_attempts` keeps it."""
+
+    RETRYING = "retrying"
+    DEAD_LETTER = "dead_letter"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    ZOMBIE = "zombie"
+    CANCELLED = "cancelled"
+    RELEASED = "released"
+    SNOOZED = "snoozed"
+    SET_ASIDE = "set_aside"
+    LATE = "late"
+
+
+class StopReason(StrEnum):
+    """Why an attempt was told to stop."""
+
+    STOP = "stop"
+    TIMEOUT = "timeout"
+    CANCEL = "cancel"
+    RELEASE = "release"
+
+
+class HealthStatus(StrEnum):
+    """How a worker is, as the sweep sees it."""
+
+    NORMAL = "normal"
+    POTENTIALLY_STUCK = "potentially_stuck"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt as it was claimed. Times are milliseconds since the epoch."""
+
+    id: int
+    attempt: int
+    job_type: str
+    queue: str
+    payload: str
+    priority: int
+    retry_count: int
+    rescue_count: int
+    snooze_count: int
+    max_retries: int | None
+    timeout_ms: int | None
+    claimed_at: int
+    buffered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the database says of a job at the moment its attempt is settled."""
+
+    id: int
+    job_type: str
+    queue: str
+    status: JobStatus
+    attempt: int
+    worker_id: str | None
+    retry_count: int
+    rescue_count: int
+    snooze_count: int
+    max_retries: int | None
+    claimed_at: int | None
+    started_at: int | None
+    timed_out_at: int | None
+    cancel_requested_at: int | None
+    release_requested_at: int | None
+    stop_requested_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed. `after` (seconds) replaces the backoff; `final` skips all retries."""
+
+    type: FailureType
+    message: str
+    traceback: str | None = None
+    after: float | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job on its way into the store; everything in it has been checked. Times in ms."""
+
+    job_type: str
+    payload: str
+    queue: str | None = None
+    priority: int = 0
+    scheduled_at: int | None = None
+    timeout_ms: int | None = None
+    max_retries: int | None = None
+    unique_key: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The handler returned: its result as JSON text, and the jobs it enqueued."""
+
+    result: str | None
+    enqueued: tuple[NewJob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndedEarly:
+    """The handler raised Stopped; `reason` is what had asked it to, None when nothing had."""
+
+    reason: StopReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerDied:
+    """The daemon that ran the attempt is gone, and with it the execution."""
+
+
+Ending = Succeeded | Failed | Snoozed | EndedEarly | OwnerDied
+
+
+class Retry(Exception):
+    """Raised by a handler: this attempt failed, try again `after` seconds."""
+
+    def __init__(
+        self, message: str = "", *, after: float | None = None, failure_type: str = "unknown"
+    ) -> None:
+        super().__init__(message or "the handler asked for a retry")
+        self.after = after
+        self.failure_type = FailureType(failure_type)
+
+
+class Fail(Exception):
+    """Raised by a handler: this job failed, and no retry would help."""
+
+    def __init__(self, message: str = "", *, failure_type: str = "unknown") -> None:
+        super().__init__(message or "the handler gave up")
+        self.failure_type = FailureType(failure_type)
+
+
+class Snooze(Exception):
+    """Raised by a handler: nothing to do yet, come back in `seconds`; nothing is charged."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"snoozed for {seconds} s")
+        if not 0 <= seconds < 100 * 365 * 86_400:
+            raise ValueError(f"a snooze of {seconds} s is not possible")
+        self.seconds = float(seconds)
+
+
+class Stopped(BaseException):
+    """Raised by `check()` and `sleep()`: the attempt was told to stop and ends early.
+
+    A BaseException, like asyncio's CancelledError, so that `except Exception` lets it pass.
+    """
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What one attempt comes to: which move to write, and every value that goes with it."""
+
+    job_id: int
+    attempt: int
+    worker_id: str | None
+    outcome: AttemptOutcome
+    failure_type: FailureType | None = None
+    error_message: str | None = None
+    traceback: str | None = None
+    stack: str | None = None
+    retry_count: int = 0
+    rescue_count: int = 0
+    snooze_count: int = 0
+    next_retry_at: int | None = None
+    retry_delay_ms: int | None = None
+    scheduled_at: int | None = None
+    dead_letter_reason: str | None = None
+    execution_over: int = 1
+    worker: str | None = None
+    claimed_at: int | None = None
+    started_at: int | None = None
+    timed_out_at: int | None = None
+    late_result: str | None = None
+    job_type: str = ""
+    queue: str = ""
+    enqueued: tuple[int, ...] = field(default=())

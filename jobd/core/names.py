@@ -1,0 +1,16 @@
+"""What queues and job types may be called."""
+
+import re
+
+from jobd.errors import BadInput
+
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def check_name(kind: str, text: str) -> str:
+    """`text` itself when it may name a `kind` ("queue", "job type"); BadInput otherwise."""
+    if not isinstance(text, str) or _NAME.fullmatch(text) is None:
+        raise BadInput(
+            f"{kind} {text!r:.60} is no name; write 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
+        )
+    return text

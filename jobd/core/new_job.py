@@ -1,0 +1,107 @@
+"""Everything a caller may say about a new job, checked at the door."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from jobd.core.durations import parse_duration, parse_time
+from jobd.core.job import NewJob
+from jobd.core.names import check_name
+from jobd.core.payload import encode_payload
+from jobd.errors import BadInput
+
+_OPTIONS = {"queue", "priority", "delay", "at", "timeout", "max_retries", "unique_key",
+            "request_id"}
+_A_DAY = 86_400_000
+_LAST_MS = 253_402_300_799_999
+
+
+def new_job(
+    job_type: str,
+    payload: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+    now: int,
+    max_payload: int,
+) -> NewJob:
+    """Check everything a caller may say about a new job.
+
+    Raises:
+        BadInput: names what is wrong with it.
+    """
+    unknown = set(options) - _OPTIONS
+    if unknown:
+        raise BadInput(
+            f"unknown option {min(unknown)!r}; there are {', '.join(sorted(_OPTIONS))}"
+        )
+    queue = options.get("queue")
+    return NewJob(
+        job_type=check_name("job type", job_type),
+        payload=encode_payload({} if payload is None else payload, max_payload),
+        queue=None if queue is None else check_name("queue", queue),
+        priority=check_integer("priority", options.get("priority", 0), -1000, 1000),
+        scheduled_at=_scheduled_at(options, now),
+        timeout_ms=_timeout_ms(options.get("timeout")),
+        max_retries=_optional_integer("max_retries", options.get("max_retries"), 0, 1_000_000),
+        unique_key=_key("unique_key", options.get("unique_key")),
+        request_id=_key("request_id", options.get("request_id")),
+    )
+
+
+def _scheduled_at(options: Mapping[str, Any], now: int) -> int | None:
+    delay, at = options.get("delay"), options.get("at")
+    if delay is not None and at is not None:
+        raise BadInput("give either a delay or a time, not both")
+    if delay is not None:
+        due = now + round(1000 * _seconds("delay", delay))
+    elif isinstance(at, str):
+        due = parse_time(at, now)
+    elif isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise BadInput(f"at={at!r} has no time zone")
+        due = round(at.timestamp() * 1000)
+    elif at is not None:
+        raise BadInput(f"at={at!r} is neither a datetime nor ISO 8601 text")
+    else:
+        return None
+    if due < now - _A_DAY:
+        raise BadInput("the time is more than 24 hours ago; leave it out to run at once")
+    if due > _LAST_MS:
+        raise BadInput(f"the time is after the year 9999: {due} ms")
+    return due
+
+
+def _timeout_ms(timeout: float | str | None) -> int | None:
+    if timeout is None:
+        return None
+    milliseconds = round(1000 * _seconds("timeout", timeout))
+    if milliseconds <= 0:
+        raise BadInput(f"a timeout must be longer than 0, not {timeout!r}")
+    return milliseconds
+
+
+def _seconds(what: str, value: float | str) -> float:
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput(f"{what} must be seconds or a duration such as '30s', not {value!r}")
+    if not 0 <= value <= 100 * 365 * 86_400:
+        raise BadInput(f"{what} must be between 0 and 100 years, not {value!r}")
+    return float(value)
+
+
+def check_integer(what: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadInput(f"{what} must be an integer from {least} to {most}, not {value!r}")
+    return int(value)
+
+
+def _optional_integer(what: str, value: Any, least: int, most: int) -> int | None:
+    return None if value is None else check_integer(what, value, least, most)
+
+
+def _key(what: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= 512 or not value.isprintable():
+        raise BadInput(f"{what} must be 1 to 512 printable characters")
+    return value

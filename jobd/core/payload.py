@@ -1,0 +1,121 @@
+"""JSON at the door: what may be stored as a payload, result or checkpoint, and what may not."""
+
+import json
+import re
+from typing import Any, NoReturn
+
+from jobd.errors import BadInput
+
+MAX_DEPTH = 64
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
+def encode(value: object, limit: int, what: str = "payload") -> str:
+    """`value` as compact JSON text.
+
+    Raises:
+        BadInput: it is not JSON, holds NaN, an infinity or a lone surrogate, nests deeper than
+            64, or takes more than `limit` bytes.
+    """
+    try:
+        text = _encoder.encode(value)
+    except RecursionError:
+        raise BadInput(f"{what} is nested deeper than {MAX_DEPTH}") from None
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{what} is not JSON: {_short(str(error))}") from None
+    _check_text(text, limit, what)
+    if "\\ud" in text:
+        _check_surrogates(text, what)
+    return text
+
+
+def encode_payload(value: object, limit: int) -> str:
+    """A payload as JSON text: an object whose keys become the handler's keyword arguments."""
+    if not isinstance(value, dict):
+        raise BadInput(f"payload must be a JSON object, not {_kind(value)}")
+    for key in value:
+        if not isinstance(key, str):
+            raise BadInput(f"payload keys must be strings, not {_kind(key)}")
+    return encode(value, limit)
+
+
+def parse_payload(text: str, limit: int) -> str:
+    """Payload text from outside, checked and made compact.
+
+    Raises:
+        BadInput: as `encode`, or duplicate keys.
+    """
+    if len(text) > 6 * limit:
+        raise BadInput(f"payload is larger than {limit} bytes")
+    if _depth(text) > MAX_DEPTH:
+        raise BadInput(f"payload is nested deeper than {MAX_DEPTH}")
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except BadInput:
+        raise
+    except json.JSONDecodeError as error:
+        raise BadInput(
+            f"payload is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"payload is not JSON: {_short(str(error))}") from None
+    return encode_payload(value, limit)
+
+
+def clean_text(text: str, limit: int = 16_384) -> str:
+    """Text of other people's making, fit to be stored: no NUL, no lone surrogates, bounded."""
+    if len(text) > limit:
+        cut = f"\n[jobd: {len(text) - limit} characters cut]\n"
+        text = text[: limit // 2] + cut + text[-limit // 2 :]
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _check_text(text: str, limit: int, what: str) -> None:
+    if len(text) > limit:
+        raise BadInput(f"{what} is {len(text)} bytes of JSON, more than the limit of {limit}")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise BadInput(f"{what} is nested deeper than {MAX_DEPTH}")
+
+
+def _check_surrogates(text: str, what: str) -> None:
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{what} holds a lone surrogate, which is no character") from None
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for match in _BRACKETS.finditer(text):
+        found = match.group()
+        if found in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found in "]}":
+            depth -= 1
+    return deepest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BadInput(f"payload has the key {_short(twice)!r} twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise BadInput(f"payload holds {name}, which is not JSON")
+
+
+def _kind(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number",
+             float: "a number", type(None): "null"}
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _short(text: str) -> str:
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= 200 else text[:200] + "…"

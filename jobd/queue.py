@@ -1,0 +1,292 @@
+"""`jobd.Queue`: what an application imports to put jobs in and to ask about them."""
+
+import getpass
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jobd import clock, errors
+from jobd.core.job import NewJob
+from jobd.core.lifecycle import ENDED, JobStatus, Request
+from jobd.core.new_job import check_integer, new_job
+from jobd.poke import poke
+from jobd.store import enqueue as store_enqueue
+from jobd.store import reading, requests
+from jobd.store.connection import Database
+from jobd.store.opening import open_database
+
+MAX_AT_ONCE = 100_000
+MAX_PAYLOAD = 1 << 20
+WAIT_POLL = 0.05
+
+Record = dict[str, Any]
+
+
+class JobId(int):
+    """The id of a job; `created` is False when the key already belonged to a job."""
+
+    created: bool
+
+    def __new__(cls, value: int, created: bool = True) -> "JobId":
+        made = super().__new__(cls, value)
+        made.created = created
+        return made
+
+
+class Queue:
+    """A producer's end of the queue in the database at `path`, made when it does not exist.
+
+    Safe to use from many threads, and after a fork. When `enqueue` returns, the job is on disk.
+
+    Raises, from every call:
+        DatabaseBusy, DatabaseFull, DatabaseUnavailable: nothing was written.
+        OutcomeUnknown: the disk failed while syncing; repeat with the same `request_id`.
+        SchemaChanged: the database was migrated meanwhile.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: str = "full",
+        max_payload: int = MAX_PAYLOAD,
+        create: bool = True,
+    ) -> None:
+        self.path = Path(os.path.abspath(path))
+        self._synchronous = synchronous
+        self._max_payload = max_payload
+        self._create = create
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._waiting: deque[_Submission] = deque()
+        self._database: Database | None = None
+        with self._connection():
+            pass
+
+    def close(self) -> None:
+        """Close the connection; the next call opens it again."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def __enter__(self) -> "Queue":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def enqueue(
+        self, job_type: str, payload: Mapping[str, Any] | None = None, **options: Any
+    ) -> JobId:
+        """Put one job in; returns its id, which also says whether this call `created` it.
+
+        Options: `queue`, `priority` (-1000 to 1000, larger first), `delay` (seconds, or "10m"),
+        `at` (an aware datetime, or ISO 8601 text), `timeout` (seconds, or "30s"), `max_retries`,
+        `unique_key` (at most one live job with it), `request_id` (at most one job ever with it).
+
+        Raises:
+            BadInput: the job cannot be stored as it is; nothing was written.
+        """
+        return self._submit([self._new_job(job_type, payload, options)])[0]
+
+    def enqueue_many(self, jobs: Iterable[tuple[Any, ...]], **options: Any) -> list[JobId]:
+        """Put many jobs in, in one transaction: all or none.
+
+        Each is `(job_type, payload)` or `(job_type, payload, options)`; `options` given here
+        hold for all that do not say otherwise. At most 100,000 jobs a call.
+        """
+        new_jobs = [self._from_tuple(index, entry, options) for index, entry in enumerate(jobs)]
+        if len(new_jobs) > MAX_AT_ONCE:
+            raise errors.BadInput(
+                f"{len(new_jobs)} jobs in one call; at most {MAX_AT_ONCE} go into one transaction"
+            )
+        return self._submit(new_jobs) if new_jobs else []
+
+    def get(self, job_id: int) -> Record:
+        """The job as an object with the column names of `jobd show --json`.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        with self._connection() as database:
+            found = reading.job(database.connection, _checked_id(job_id))
+        if found is None:
+            raise errors.NotFound(f"no job {job_id}")
+        return found
+
+    def wait(self, job_id: int, timeout: float | None = None) -> Record:
+        """Wait until the job has ended; returns it as `get` does.
+
+        Raises:
+            TimeoutError: it had not ended after `timeout` seconds.
+        """
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        seen = -1
+        while True:
+            with self._connection() as database:
+                version = database.data_version()
+            if version != seen:
+                seen = version
+                found = self.get(job_id)
+                if JobStatus(found["status"]) in ENDED:
+                    return found
+            if deadline is not None and clock.monotonic() >= deadline:
+                raise TimeoutError(f"job {job_id} has not ended after {timeout} s")
+            clock.pause(WAIT_POLL)
+
+    def cancel(self, job_id: int) -> requests.Replied:
+        """Cancel the job, at once or as soon as its execution is over."""
+        return self._request(Request.CANCEL, job_id)
+
+    def retry(self, job_id: int) -> requests.Replied:
+        """Put an ended job back in line with fresh counts, or make a waiting retry due now."""
+        return self._request(Request.RETRY, job_id)
+
+    def release(self, job_id: int) -> requests.Replied:
+        """Stop the job's attempt and put it back in line, with nothing charged."""
+        return self._request(Request.RELEASE, job_id)
+
+    def _request(self, what: Request, job_id: int) -> requests.Replied:
+        checked = _checked_id(job_id)
+        with self._connection() as database, database.transaction() as db:
+            replied = requests.request(db, what, checked, clock.now_ms(), actor())
+        poke(self.path)
+        if replied.status is None:
+            raise errors.NotFound(f"no job {job_id}")
+        if replied.refusal:
+            raise errors.Refused(
+                f"job {job_id} cannot be {_participle(what)}: {replied.refusal}"
+            )
+        return replied
+
+    # A call appends its jobs to the list; whoever gets the lock first writes all that wait in
+    # one transaction and wakes the others: group commit without a thread.
+
+    def _submit(self, jobs: list[NewJob]) -> list[JobId]:
+        self._after_fork()
+        mine = _Submission(jobs)
+        self._waiting.append(mine)
+        with self._lock:
+            if not mine.done:
+                self._write_waiting()
+        if mine.error is not None:
+            raise mine.error
+        return mine.ids
+
+    def _write_waiting(self) -> None:
+        batch = []
+        while self._waiting:
+            batch.append(self._waiting.popleft())
+        try:
+            self._write(batch)
+        except sqlite3.IntegrityError:
+            # One refused row must fail its own call alone.
+            for submission in batch:
+                self._write_or_fail([submission])
+        except BaseException as error:  # noqa: BLE001 - each waiting call raises it itself
+            _fail(batch, error)
+
+    def _write_or_fail(self, batch: list["_Submission"]) -> None:
+        try:
+            self._write(batch)
+        except BaseException as error:  # noqa: BLE001 - each waiting call raises it itself
+            _fail(batch, error)
+
+    def _write(self, batch: list["_Submission"]) -> None:
+        now = clock.now_ms()
+        with self._opened().transaction() as db:
+            written = [store_enqueue.enqueue_many(db, entry.jobs, now) for entry in batch]
+        for submission, ids in zip(batch, written, strict=True):
+            submission.ids = [JobId(job_id, created) for job_id, created in ids]
+            submission.done = True
+        poke(self.path)
+
+    def _new_job(
+        self, job_type: str, payload: Mapping[str, Any] | None, options: Mapping[str, Any]
+    ) -> NewJob:
+        return new_job(job_type, payload, options, clock.now_ms(), self._max_payload)
+
+    def _from_tuple(
+        self, index: int, entry: tuple[Any, ...], options: Mapping[str, Any]
+    ) -> NewJob:
+        try:
+            job_type, payload, *own = entry
+            own_options = own[0] if own else {}
+            return self._new_job(job_type, payload, {**options, **own_options})
+        except errors.BadInput as error:
+            raise errors.BadInput(f"job {index}: {error}") from None
+        except (TypeError, ValueError):
+            raise errors.BadInput(
+                f"job {index}: give (job_type, payload) or (job_type, payload, options)"
+            ) from None
+
+    @contextmanager
+    def _connection(self) -> Iterator[Database]:
+        self._after_fork()
+        with self._lock:
+            yield self._opened()
+
+    def _after_fork(self) -> None:
+        """A forked child starts with an empty list, a lock and a connection of its own."""
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._waiting = deque()
+        if self._database is not None:
+            _inherited.append(self._database)
+            self._database.abandon()
+            self._database = None
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            self._database = open_database(
+                self.path,
+                create=self._create,
+                synchronous=self._synchronous,
+                shared=True,
+                now=clock.now_ms(),
+            )
+        return self._database
+
+
+_inherited: list[Database] = []
+"""Connections of a parent process: SQLite forbids closing them here, so they are kept alive."""
+
+
+class _Submission:
+    """The jobs of one call on their way through whoever writes them."""
+
+    def __init__(self, jobs: list[NewJob]) -> None:
+        self.jobs = jobs
+        self.ids: list[JobId] = []
+        self.error: BaseException | None = None
+        self.done = False
+
+
+def _fail(batch: list[_Submission], error: BaseException) -> None:
+    for submission in batch:
+        submission.error = error
+        submission.done = True
+
+
+def _checked_id(job_id: Any) -> int:
+    return check_integer("a job id", job_id, 1, (1 << 63) - 1)
+
+
+def _participle(what: Request) -> str:
+    return {Request.CANCEL: "cancelled", Request.RETRY: "retried"}.get(what, "released")
+
+
+def actor() -> str:
+    """Who acts, for the record: the login name, else the user id."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,181 @@
+"""Which jobs may run now, and taking them: a constant number of statements for any number of jobs.
+
+`ready` is 1 exactly for rows that may be claimed. Rows that wait for a time have `due_at` and are
+promoted when it comes; rows whose job type has no handler have neither and wait for a daemon that
+has one. So a claim never walks over jobs that it cannot take.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from jobd.core.job import Job
+from jobd.core.lifecycle import CLAIM
+from jobd.store.verbs import quoted
+
+PROMOTED_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A job near the head of its queue, before anyone has decided to claim it."""
+
+    id: int
+    queue: str
+    job_type: str
+    rescue_count: int
+
+
+_OPEN_QUEUES = """
+    WITH RECURSIVE named(name) AS (
+        SELECT min(queue) FROM job_queue WHERE ready = 1
+        UNION ALL
+        SELECT (SELECT min(queue) FROM job_queue WHERE ready = 1 AND queue > named.name)
+        FROM named WHERE named.name IS NOT NULL
+    ),
+    open_queue(name) AS MATERIALIZED (
+        SELECT name FROM named
+        WHERE name IS NOT NULL
+            AND name NOT IN (SELECT value FROM json_each(:full))
+            AND NOT EXISTS (
+                SELECT 1 FROM queues WHERE queues.name = named.name AND paused_at IS NOT NULL
+            )
+    )
+"""
+
+_HEADS = f"""
+    {_OPEN_QUEUES}
+    SELECT json_group_array(json_array(id, queue, job_type, rescue_count)) FROM (
+        SELECT j.id, j.queue, j.job_type, j.rescue_count
+        FROM open_queue CROSS JOIN job_queue AS j
+        WHERE j.id IN (
+            SELECT id FROM job_queue
+            WHERE ready = 1 AND queue = open_queue.name
+            ORDER BY priority DESC, id LIMIT :limit
+        )
+        ORDER BY j.priority DESC, j.id LIMIT :limit
+    )
+"""
+
+_CLAIM = f"""
+    UPDATE job_queue SET
+        status = '{CLAIM.target}', attempt = attempt + 1, worker_id = :worker_id,
+        claimed_at = :now, started_at = CASE WHEN new.direct THEN :now END,
+        completed_at = NULL, ready = 0, due_at = NULL, execution_over = 0
+    FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS direct
+          FROM json_each(:chosen)) AS new
+    WHERE job_queue.id = new.id AND ready = 1 AND execution_over = 1
+        AND status IN ({quoted(CLAIM.sources)})
+    RETURNING job_queue.id, attempt, job_type, queue, payload, priority, retry_count,
+        rescue_count, snooze_count, max_retries, timeout_ms, claimed_at, started_at IS NULL
+"""
+
+
+def heads(db: sqlite3.Connection, limit: int, full: Collection[str]) -> list[Head]:
+    """Up to `limit` jobs that may be claimed now, best first, of queues neither paused nor full."""
+    found = db.execute(_HEADS, {"limit": limit, "full": json.dumps(list(full))}).fetchone()[0]
+    return [Head(*row) for row in json.loads(found)]
+
+
+def claim(
+    db: sqlite3.Connection,
+    direct: Sequence[int],
+    buffered: Sequence[int],
+    worker_id: str,
+    now: int,
+) -> list[Job]:
+    """Take these jobs for `worker_id`; those in `direct` count as started at once.
+
+    Returns what was really taken, in the order asked for.
+    """
+    chosen = [[job_id, 1] for job_id in direct] + [[job_id, 0] for job_id in buffered]
+    if not chosen:
+        return []
+    rows = db.execute(
+        _CLAIM, {"chosen": json.dumps(chosen), "worker_id": worker_id, "now": now}
+    ).fetchall()
+    taken = {row[0]: Job(*row) for row in rows}
+    return [taken[job_id] for job_id, _ in chosen if job_id in taken]
+
+
+def promote_due(db: sqlite3.Connection, now: int) -> int:
+    """Make up to 1,000 rows ready whose time has come; returns how many."""
+    rows = db.execute(
+        """
+        UPDATE job_queue SET ready = 1, due_at = NULL WHERE id IN (
+            SELECT id FROM job_queue WHERE ready = 0 AND due_at <= ? ORDER BY due_at LIMIT ?
+        ) RETURNING id
+        """,
+        (now, PROMOTED_AT_ONCE),
+    ).fetchall()
+    return len(rows)
+
+
+def next_due_at(db: sqlite3.Connection) -> int | None:
+    """When the next waiting row becomes due, in ms; None when none waits for a time."""
+    due: int | None = db.execute(
+        "SELECT min(due_at) FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL"
+    ).fetchone()[0]
+    return due
+
+
+def set_aside_without_handler(db: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Take jobs whose type nobody here can run out of the line, without changing their status."""
+    db.execute(
+        """UPDATE job_queue SET ready = 0
+        WHERE ready = 1 AND id IN (SELECT value FROM json_each(?))""",
+        (json.dumps(list(ids)),),
+    )
+
+
+def bring_back_handled(db: sqlite3.Connection, job_types: Collection[str]) -> int:
+    """Put jobs back in line whose type has a handler now; returns how many."""
+    rows = db.execute(
+        """
+        UPDATE job_queue SET ready = 1
+        WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')
+            AND job_type IN (SELECT value FROM json_each(?))
+        RETURNING id
+        """,
+        (json.dumps(list(job_types)),),
+    ).fetchall()
+    return len(rows)
+
+
+def executing_by_queue(db: sqlite3.Connection) -> dict[str, int]:
+    """How many executions of each queue are not over, zombies included."""
+    return dict(
+        db.execute("SELECT queue, count(*) FROM job_queue WHERE execution_over = 0 GROUP BY queue")
+    )
+
+
+def to_give_back(db: sqlite3.Connection, buffered: Sequence[int]) -> list[int]:
+    """Which buffered jobs must not stay so: overtaken, paused, or asked to stop."""
+    rows = db.execute(
+        """
+        SELECT j.id FROM json_each(?) AS held JOIN job_queue AS j ON j.id = held.value
+        WHERE j.cancel_requested_at IS NOT NULL OR j.release_requested_at IS NOT NULL
+            OR EXISTS (SELECT 1 FROM queues WHERE name = j.queue AND paused_at IS NOT NULL)
+            OR EXISTS (
+                SELECT 1 FROM job_queue AS ahead
+                WHERE ahead.ready = 1 AND ahead.queue = j.queue AND ahead.priority > j.priority
+            )
+        """,
+        (json.dumps(list(buffered)),),
+    ).fetchall()
+    return [job_id for (job_id,) in rows]
+
+
+def clamp_retries(db: sqlite3.Connection, now: int) -> int:
+    """After a step of the wall clock: no retry waits longer than its own delay from now."""
+    rows = db.execute(
+        """
+        UPDATE job_queue SET next_retry_at = :now + retry_delay_ms, due_at = :now + retry_delay_ms
+        WHERE status NOT IN ('pending', 'running', 'completed') AND status = 'retrying'
+            AND ready = 0 AND due_at > :now + retry_delay_ms
+        RETURNING id
+        """,
+        {"now": now},
+    ).fetchall()
+    return len(rows)

@@ -1,0 +1,49 @@
+"""How a move becomes a guarded write: one UPDATE over a JSON array, fenced by attempt and owner."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jobd.core.lifecycle import JobStatus, Move
+
+Write = Callable[[sqlite3.Connection, Sequence[Any], int], list[int]]
+
+
+def quoted(statuses: Sequence[JobStatus]) -> str:
+    """Statuses as the inside of an SQL IN (...)."""
+    return ", ".join(f"'{status}'" for status in statuses)
+
+
+def fenced_write(sources: Sequence[JobStatus], fields: Sequence[str], changes: str) -> Write:
+    """A verb `(db, rows, now) -> ids changed`, one statement for any number of rows.
+
+    `rows` are objects with `job_id`, `attempt`, `worker_id` and the attributes in `fields`, which
+    `changes` reads as `new.<field>`. A row changes only when its status is one of `sources` and
+    it still is this attempt of this owner.
+    """
+    columns = ("job_id", "attempt", "worker_id", *fields)
+    unpacked = ", ".join(f"json_extract(value, '$[{i}]') AS {c}" for i, c in enumerate(columns))
+    statement = f"""
+        UPDATE job_queue SET {changes}
+        FROM (SELECT {unpacked} FROM json_each(:rows)) AS new
+        WHERE job_queue.id = new.job_id
+            AND job_queue.attempt = new.attempt
+            AND job_queue.worker_id IS new.worker_id
+            AND job_queue.status IN ({quoted(sources)})
+        RETURNING job_queue.id
+    """
+
+    def write(db: sqlite3.Connection, rows: Sequence[Any], now: int) -> list[int]:
+        if not rows:
+            return []
+        packed = json.dumps([[getattr(row, column) for column in columns] for row in rows])
+        changed = db.execute(statement, {"rows": packed, "now": now}).fetchall()
+        return [job_id for (job_id,) in changed]
+
+    return write
+
+
+def move_write(move: Move, fields: Sequence[str], changes: str) -> Write:
+    """The verb that writes `move`: its guard and its target come from the table of moves."""
+    return fenced_write(move.sources, fields, f"status = '{move.target}', {changes}")
