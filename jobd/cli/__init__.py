@@ -1,5 +1,1 @@
-"""The command line: one file per verb; this list is their order in `--help`."""
-
-from jobd.cli import migrate
-
-VERBS = (migrate,)
+"""The command line: one file per verb; `verbs.py` lists them."""

@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from jobd import errors
-from jobd.cli import VERBS
+from jobd.cli.verbs import VERBS
 from jobd.core.version import VERSION
 
 DESCRIPTION = "A job daemon for one host: worker threads over a SQLite queue."
@@ -24,11 +25,11 @@ exit status: 0 done, 1 failed or not found, 2 bad input, 69 no daemon, 75 try ag
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     parser = build_parser()
-    args = parser.parse_args(_global_options_first(sys.argv[1:] if argv is None else argv))
-    if not hasattr(args, "run"):
-        parser.print_help()
-        return errors.USAGE
     try:
+        args = parser.parse_args(_global_options_first(sys.argv[1:] if argv is None else argv))
+        if not hasattr(args, "run"):
+            parser.print_help()
+            return errors.USAGE
         status: int = args.run(args)
         sys.stdout.flush()
     except errors.JobdError as error:
@@ -44,9 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line as every other error: one sentence, status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise errors.BadInput(f"{message}; see `{self.prog} --help`")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; tests and completion read it too."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="jobd",
         description=DESCRIPTION,
         epilog=EPILOG,

@@ -13,7 +13,7 @@ from jobd.core.reading import Reading, find
 from jobd.core.settings import (
     Choice,
     Duration,
-    Path,
+    Keys,
     Setting,
     Text,
     Texts,
@@ -166,7 +166,7 @@ def _all_settings() -> list[Setting]:
     ]
 
 
-SETTINGS: Mapping[Path, Setting] = MappingProxyType({each.path: each for each in _all_settings()})
+SETTINGS: Mapping[Keys, Setting] = MappingProxyType({each.path: each for each in _all_settings()})
 """Every setting by its path; a "*" in a path stands for a name that the user chooses."""
 
 
@@ -208,12 +208,12 @@ def _build(reading: Reading) -> Config:
     )
 
 
-def _section(values: Mapping[Path, Any], prefix: Path) -> dict[str, Any]:
+def _section(values: Mapping[Keys, Any], prefix: Keys) -> dict[str, Any]:
     """The values that stand directly in one table, by their last name."""
     return {path[-1]: value for path, value in values.items() if path[:-1] == prefix}
 
 
-def _policy(values: Mapping[Path, Any], failure_type: FailureType) -> RetryPolicy:
+def _policy(values: Mapping[Keys, Any], failure_type: FailureType) -> RetryPolicy:
     beneath = _section(values, ("retry", "default"))
     if failure_type in OWN_LIMIT:
         beneath.pop("max_retries", None)
@@ -254,7 +254,7 @@ def changes(old: Config, new: Config) -> tuple[list[str], list[str]]:
     return names
 
 
-def _flat(path: Path, value: Any) -> dict[Path, object]:
+def _flat(path: Keys, value: Any) -> dict[Keys, object]:
     if is_dataclass(value):
         inner = {each.name: getattr(value, each.name) for each in fields(value)}
     elif isinstance(value, Mapping):

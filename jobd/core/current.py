@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from subprocess import CompletedProcess
 from typing import Any, Protocol
 
 
@@ -23,9 +24,14 @@ class CurrentJob(Protocol):
     attempt: int
     job_type: str
     queue: str
-    log: Any
-    """A structlog logger that carries job_id, job_type, queue, attempt and worker."""
-    stopping: Stopping
+
+    @property
+    def log(self) -> Any:
+        """A structlog logger that carries job_id, job_type, queue, attempt and worker."""
+
+    @property
+    def stopping(self) -> Stopping:
+        """Whether and why the attempt was told to stop."""
 
     @property
     def last_checkpoint(self) -> Any:
@@ -43,7 +49,14 @@ class CurrentJob(Protocol):
     def sleep(self, seconds: float) -> None:
         """Sleep, but raise `Stopped` as soon as the attempt is told to stop."""
 
-    def run(self, argv: Sequence[str], **options: Any) -> Any:
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> CompletedProcess[bytes]:
         """Run a program as part of this attempt; it is ended when the attempt is told to stop."""
 
     def enqueue(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from jobd.core.settings import Path, Setting
+from jobd.core.settings import Keys, Setting
 from jobd.errors import BadInput
 
 NOT_SETTINGS = frozenset({"JOBD_CONFIG"})
@@ -18,9 +18,9 @@ class Reading:
     `tables` are the paths of tables that the file holds; `problems` a sentence for each mistake.
     """
 
-    def __init__(self, settings: Mapping[Path, Setting]) -> None:
-        self.values: dict[Path, Any] = {}
-        self.tables: set[Path] = set()
+    def __init__(self, settings: Mapping[Keys, Setting]) -> None:
+        self.values: dict[Keys, Any] = {}
+        self.tables: set[Keys] = set()
         self.problems: list[str] = []
         self._settings = settings
         self._fixed = [each for path, each in settings.items() if "*" not in path]
@@ -55,7 +55,7 @@ class Reading:
                 read = found.kind.parse if isinstance(value, str) else found.kind.read
                 self._take(found.path, f"command line: {name}", value, read)
 
-    def _walk(self, path: Path, value: object, source: str) -> None:
+    def _walk(self, path: Keys, value: object, source: str) -> None:
         name = ".".join(path)
         found = find(self._settings, path)
         if not self._key_fits(path, f"{source}: {name}"):
@@ -70,9 +70,9 @@ class Reading:
                 self._walk((*path, key), inner, source)
         else:
             way_out = f"this is a table; write [{name}] and its settings beneath"
-            self.problems.append(f"{source}: {name} = {shown(value)}: {way_out}")
+            self._report(f"{source}: {name} = {shown(value)}: {way_out}")
 
-    def _key_fits(self, path: Path, where: str) -> bool:
+    def _key_fits(self, path: Keys, where: str) -> bool:
         """Whether the last part of `path`, where the user chooses it, is a name that may be."""
         for known, found in self._settings.items():
             chosen = known[: len(path)][-1] == "*" and _matches(known[: len(path)], path)
@@ -80,14 +80,14 @@ class Reading:
                 try:
                     found.check_key(path[-1])
                 except BadInput as error:
-                    self.problems.append(f"{where}: {error}")
+                    self._report(f"{where}: {error}")
                     return False
         return True
 
-    def _is_table(self, path: Path) -> bool:
+    def _is_table(self, path: Keys) -> bool:
         return any(_matches(known[: len(path)], path) for known in self._settings)
 
-    def _unknown_leaves(self, path: Path, value: object, source: str) -> None:
+    def _unknown_leaves(self, path: Keys, value: object, source: str) -> None:
         if isinstance(value, Mapping) and value:
             for key, inner in value.items():
                 self._unknown_leaves((*path, key), inner, source)
@@ -96,30 +96,38 @@ class Reading:
             near = {name for known in self._settings for name in _spelt(known, path)}
             self._unknown(f"{source}: unknown setting {name}", name, near)
 
-    def _take(self, path: Path, label: str, value: Any, read: Callable[[Any], object]) -> None:
+    def _take(self, path: Keys, label: str, value: Any, read: Callable[[Any], object]) -> None:
         try:
             self.values[path] = read(value)
         except BadInput as error:
-            self.problems.append(f"{label} = {shown(value)}: {error}")
+            self._report(f"{label} = {shown(value)}: {error}")
 
     def _unknown(self, problem: str, name: str, candidates: Iterable[str]) -> None:
         near = get_close_matches(name, sorted(candidates), n=1)
-        self.problems.append(f"{problem}; did you mean {near[0]}?" if near else problem)
+        self._report(f"{problem}; did you mean {near[0]}?" if near else problem)
+
+    def _report(self, problem: str) -> None:
+        self.problems.append("".join(map(_printable, problem)))
 
 
-def find(settings: Mapping[Path, Setting], path: Path) -> Setting | None:
+def _printable(character: str) -> str:
+    escaped = character.encode("unicode_escape").decode()
+    return character if character.isprintable() else escaped
+
+
+def find(settings: Mapping[Keys, Setting], path: Keys) -> Setting | None:
     """The setting that stands at `path`, be it by its own name or by a "*"."""
     exact = settings.get(path)
     return exact or next((s for known, s in settings.items() if _matches(known, path)), None)
 
 
-def _matches(pattern: Path, path: Path) -> bool:
+def _matches(pattern: Keys, path: Keys) -> bool:
     return len(pattern) == len(path) and all(
         wanted in ("*", part) for wanted, part in zip(pattern, path, strict=True)
     )
 
 
-def _spelt(pattern: Path, path: Path) -> Iterator[str]:
+def _spelt(pattern: Keys, path: Keys) -> Iterator[str]:
     """What a misspelt `path` may have meant: `pattern` and its tables, with the user's own keys."""
     parts = [path[i] if part == "*" and i < len(path) else part for i, part in enumerate(pattern)]
     if "*" not in parts:

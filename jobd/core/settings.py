@@ -14,7 +14,7 @@ from jobd.core.durations import format_duration, parse_duration
 from jobd.errors import BadInput
 
 T = TypeVar("T")
-Path = tuple[str, ...]
+Keys = tuple[str, ...]
 """Where a setting stands: ("pool", "workers"). A "*" stands for a name that the user chooses."""
 
 
@@ -32,7 +32,7 @@ class Kind(Protocol):
 class Setting:
     """One declared setting; `reload` says whether SIGHUP may change it."""
 
-    path: Path
+    path: Keys
     default: object
     doc: str
     kind: Kind
@@ -53,7 +53,7 @@ def setting(default: T, doc: str, kind: Kind, *, reload: bool = True) -> T:
     return field(default=default, metadata={"doc": doc, "kind": kind, "reload": reload})
 
 
-def declared(prefix: Path, holder: type[Any] | Any) -> Iterator[Setting]:
+def declared(prefix: Keys, holder: type[Any] | Any) -> Iterator[Setting]:
     """The settings that a dataclass declares; an instance says other defaults than its class."""
     for each in fields(holder):
         if "kind" in each.metadata:

@@ -73,6 +73,8 @@ def _goes_back(row: Row, ending: Ending) -> bool:
     if isinstance(ending, OwnerDied):
         never_ran = row.started_at is None and row.status is RUNNING
         return never_ran or row.stop_requested_at is not None
+    if row.timed_out_at is not None:
+        return False
     return isinstance(ending, EndedEarly) and ending.reason in (StopReason.STOP, StopReason.RELEASE)
 
 

@@ -179,3 +179,24 @@ def clamp_retries(db: sqlite3.Connection, now: int) -> int:
         {"now": now},
     ).fetchall()
     return len(rows)
+
+
+DEPTH_COUNTED = 100_000
+
+
+def depth(db: sqlite3.Connection) -> tuple[int, int | None]:
+    """How many jobs are ready (counted up to 100,000), and when the oldest head was enqueued."""
+    counted = db.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM job_queue WHERE ready = 1 LIMIT ?)", (DEPTH_COUNTED,)
+    ).fetchone()[0]
+    oldest = db.execute(
+        f"""
+        {_OPEN_QUEUES}
+        SELECT min((
+            SELECT created_at FROM job_queue WHERE ready = 1 AND queue = open_queue.name
+            ORDER BY priority DESC, id LIMIT 1
+        )) FROM open_queue
+        """,
+        {"full": "[]"},
+    ).fetchone()[0]
+    return counted, oldest

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobd import errors
+from jobd import clock, errors
 from jobd.store.files import create_file
 from jobd.store.turnstile import Turnstile
 
 APPLICATION_ID = 0x6A6F6264  # "jobd"; `file` and other programs read it in the header
 BUSY_TRIES_MS = 100
+BETWEEN_TRIES = 0.001
 WAL_LIMIT = 1_200 * 4_096
 
 
@@ -80,15 +81,36 @@ class Database:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
 
+    def checkpoint_with(self, second: "Database") -> bool:
+        """Move the write-ahead log into the file on `second`, while nobody can commit.
+
+        Returns whether all of it was moved; False also when the lock was not free.
+        """
+        with self.turnstile.turn():
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if _is_busy(error):
+                    return False
+                raise
+            try:
+                _, frames, moved = second.connection.execute(
+                    "PRAGMA wal_checkpoint(PASSIVE)"
+                ).fetchone()
+            finally:
+                self.connection.execute("ROLLBACK")
+        return bool(frames == moved)
+
     def _begin(self, keep_trying: Callable[[float], bool]) -> None:
-        waited = 0.0
+        began = clock.monotonic()
         while True:
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                waited += BUSY_TRIES_MS / 1000
-                if not _is_busy(error) or not keep_trying(waited):
+                if not _is_busy(error) or not keep_trying(clock.monotonic() - began):
                     raise
+                # Some kinds of busy come back at once, without SQLite's own wait.
+                clock.pause(BETWEEN_TRIES)
             else:
                 return
 
@@ -128,14 +150,26 @@ def _check_path(path: Path, create: bool) -> bool:
         raise errors.NoDatabase(
             f"no database at {path}; `jobd run` or `jobd enqueue` makes one, --db names another"
         )
+    prepare_directory(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(create_file(path))
     except OSError as error:
         raise errors.DatabaseUnavailable(
             f"cannot create {path}: {error.strerror}"
         ) from error
     return True
+
+
+def prepare_directory(path: Path) -> None:
+    """Make the directory of the database at `path`, for its owner alone, when there is none."""
+    if path.is_dir():
+        raise errors.NotADatabase(f"{path} is a directory, not a database; name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise errors.DatabaseUnavailable(
+            f"cannot create the directory {path.parent}: {error.strerror}"
+        ) from error
 
 
 def _open(path: Path, synchronous: str, shared: bool) -> sqlite3.Connection:

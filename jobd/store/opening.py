@@ -1,19 +1,22 @@
 """Opening a database that fits this jobd, making it when asked, and refusing anything else."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from jobd import clock, errors
-from jobd.store.connection import APPLICATION_ID, Database, translated
-from jobd.store.migrations import MIGRATIONS
+from jobd.store import schema
+from jobd.store.connection import APPLICATION_ID, Database, error_name, translated
 from jobd.store.migrator import MigrationManager
+from jobd.store.shape import RECORDS_TABLE
 
 Check = Literal["none", "version", "drift"]
 
 T = TypeVar("T")
 
+SMALLEST = 512  # bytes: SQLite's smallest page; it takes a shorter file for an empty one
 BUSY_TRIES = 100
 BETWEEN_TRIES = 0.02
 
@@ -31,66 +34,69 @@ def open_database(
 
     `check` says how much must fit: "version" compares the schema's version (what every client
     needs), "drift" compares every table, index and trigger (the daemon, at start), "none" leaves
-    it to the caller (the migrate verb). `now` is the time recorded for a new schema.
+    it, and the making of the tables, to the caller (the migrate verb). `now` is the time that is
+    recorded for a new schema.
 
     Raises:
         NoDatabase: nothing there, or an empty file, and `create` was not given.
         NotADatabase: a directory, a text file, another application's or a damaged database.
         SchemaError: the schema is older, newer or has drifted; the message names the way out.
     """
-    database = _patiently(
-        lambda: Database(path, create=create, synchronous=synchronous, shared=shared)
-    )
-    try:
-        with translated(database.path):
-            _admit(database, create, now)
-            _check(database, check)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    with _damage_named(Path(path)):
+        database = _patiently(
+            lambda: Database(path, create=create, synchronous=synchronous, shared=shared)
+        )
+        try:
+            with translated(database.path):
+                _admit(database, create, check, now)
+                _check(database, check)
+        except BaseException:
+            database.close()
+            raise
+        return database
 
 
-def _admit(database: Database, create: bool, now: int) -> None:
+def _admit(database: Database, create: bool, check: Check, now: int) -> None:
     """Refuse what is not ours; fill what is empty when that is asked for."""
     _refuse_strangers(database)
-    if not _is_empty(database.connection):
-        return
-    if not create:
-        raise errors.NoDatabase(f"{database.path} is empty; `jobd run` or `jobd enqueue` fills it")
-    for pragma in (
-        "auto_vacuum = INCREMENTAL", f"application_id = {APPLICATION_ID}", "journal_mode = WAL"
-    ):
-        _patiently(lambda pragma=pragma: _run_pragma(database, pragma))
-    MigrationManager(database).up(now)
+    empty = not _tables(database.connection)
+    if empty and not create:
+        raise errors.NoDatabase(
+            f"{database.path} is empty, not a database yet; `jobd run`, `jobd enqueue` or "
+            "`jobd migrate up` makes it one"
+        )
+    if empty:
+        _set(database, "auto_vacuum = INCREMENTAL")
+        _set(database, f"application_id = {APPLICATION_ID}")
+    if create:
+        _set(database, "journal_mode = WAL")
+    if empty and check != "none":
+        MigrationManager(database).up(now)
 
 
 def _refuse_strangers(database: Database) -> None:
     owner = database.connection.execute("PRAGMA application_id").fetchone()[0]
     tables = _tables(database.connection)
-    ours = not tables or not tables.isdisjoint(("job_queue", "schema_migrations"))
-    if owner not in (0, APPLICATION_ID) or not (ours or owner == APPLICATION_ID):
+    ours = not tables or not tables.isdisjoint(("job_queue", RECORDS_TABLE))
+    if owner not in (0, APPLICATION_ID) or (owner == 0 and not ours):
         raise errors.NotADatabase(
             f"{database.path} is another application's database "
-            f"(application_id {owner:#x}); name another file with --db"
+            f"(application_id {owner:#x}); --db names another file"
         )
 
 
 def _check(database: Database, check: Check) -> None:
     if check == "none":
         return
-    version, latest = database.user_version(), MIGRATIONS[-1].version
-    if version > latest:
+    misfit = schema.misfit(database.connection)
+    found = [misfit] if misfit else []
+    if check == "drift":
+        found = schema.drift(database.connection)
+    if found:
         raise errors.SchemaError(
-            f"the schema of {database.path} is version {version}, this jobd knows {latest}: "
-            f"upgrade jobd, or with the newer one run `jobd migrate down --to {latest}`"
+            "\n".join(f"{difference} [{database.path}]" for difference in found)
         )
-    if version < latest:
-        raise errors.SchemaError(
-            f"the schema of {database.path} is version {version}, this jobd needs {latest}: "
-            "run `jobd migrate up`"
-        )
-    database.schema_version = version
+    database.schema_version = database.user_version()
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:
@@ -98,13 +104,30 @@ def _tables(db: sqlite3.Connection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _is_empty(db: sqlite3.Connection) -> bool:
-    return not _tables(db)
+def _set(database: Database, pragma: str) -> None:
+    def attempt() -> None:
+        with translated(database.path):
+            database.connection.execute(f"PRAGMA {pragma}").fetchall()
+
+    _patiently(attempt)
 
 
-def _run_pragma(database: Database, pragma: str) -> None:
-    with translated(database.path):
-        database.connection.execute(f"PRAGMA {pragma}").fetchall()
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """A damaged file stays damaged: that is no error after which to try again."""
+    try:
+        if path.is_file() and 0 < path.stat().st_size < SMALLEST:
+            raise errors.NotADatabase(f"{path} is not a SQLite database")
+        yield
+    except PermissionError as error:
+        raise errors.DatabaseUnavailable(f"cannot open {path}: permission denied") from error
+    except errors.DatabaseUnavailable as error:
+        cause = error.__cause__
+        if not isinstance(cause, sqlite3.Error) or "CORRUPT" not in error_name(cause):
+            raise
+        raise errors.NotADatabase(
+            f"{path} is damaged or cut short ({cause}); put a backup in its place"
+        ) from error
 
 
 def _patiently(attempt: Callable[[], T]) -> T:

@@ -188,13 +188,13 @@ def keep_attempts(
         SELECT {_ATTEMPT_VALUES}, :ended_at FROM json_each(:rows) WHERE true
         ON CONFLICT (job_id, attempt) DO UPDATE SET
             outcome = CASE WHEN excluded.outcome = 'late' THEN outcome ELSE excluded.outcome END,
-            failure_type = coalesce(excluded.failure_type, failure_type),
-            error_message = coalesce(excluded.error_message, error_message),
-            traceback = coalesce(excluded.traceback, traceback),
-            stack = coalesce(excluded.stack, stack),
-            worker = coalesce(excluded.worker, worker),
-            timed_out_at = coalesce(excluded.timed_out_at, timed_out_at),
-            late_result = coalesce(excluded.late_result, late_result),
+            failure_type = coalesce(failure_type, excluded.failure_type),
+            error_message = coalesce(error_message, excluded.error_message),
+            traceback = coalesce(traceback, excluded.traceback),
+            stack = coalesce(stack, excluded.stack),
+            worker = coalesce(worker, excluded.worker),
+            timed_out_at = coalesce(timed_out_at, excluded.timed_out_at),
+            late_result = coalesce(late_result, excluded.late_result),
             ended_at = coalesce(ended_at, excluded.ended_at)
         """,
         {"rows": packed, "ended_at": now if ended else None},

@@ -14,7 +14,7 @@ from jobd.store.connection import APPLICATION_ID
 from jobd.store.create_table import Table, check_in, normal_text
 from jobd.store.migrations import MIGRATIONS, Migration
 from jobd.store.schema_records import COLUMNS, Record, columns, read_records
-from jobd.store.shape import RECORDS_TABLE, REPAIR, Difference, Key, Shape, compare, read_shape
+from jobd.store.shape import RECORDS_TABLE, Difference, Key, Shape, compare, read_shape
 
 __all__ = ["Difference", "Findings", "birth_trigger_sql", "build", "drift", "examine", "expected",
            "misfit", "move_trigger_sql", "shows"]
@@ -168,6 +168,10 @@ def _record_faults(
         if record is None or not record.in_force:
             there = shows(actual, migration.version, history)
             yield _unrecorded(migration, record, there, history)
+    for late, record in records.items():
+        if late > version and record.in_force:
+            told = f"migration {late:03} ({record.name}) is recorded as applied"
+            yield Difference(RECORDS_TABLE, f"{told}, while the schema is version {version}")
 
 
 def _unrecorded(
@@ -192,9 +196,7 @@ def _explained(
     history: tuple[Migration, ...],
 ) -> Iterator[Difference]:
     """Say which migration's record a missing or an early table contradicts."""
-    makers = {
-        name: m for m in history for kind, name in _touched(m.version, history) if kind == "table"
-    } | {"job_queue": history[0]} if history else {}
+    makers = _makers(history)
     for difference in differences:
         maker = makers.get(difference.object)
         if maker and maker.version > version:
@@ -205,6 +207,16 @@ def _explained(
             yield replace(difference, problem=f"{difference.problem}, {told}")
         else:
             yield difference
+
+
+@lru_cache(maxsize=32)
+def _makers(history: tuple[Migration, ...]) -> dict[str, Migration]:
+    """For each table the migration that first made it."""
+    made: dict[str, Migration] = {}
+    for migration in history:
+        for table in expected(history[: migration.version]).names("table"):
+            made.setdefault(table, migration)
+    return made
 
 
 def _early(maker: Migration, records: dict[int, Record]) -> str:

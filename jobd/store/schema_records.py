@@ -75,9 +75,9 @@ def record_in_force(db: sqlite3.Connection, migration: Migration, now: int) -> N
         _set_rollback(db, migration.version, None)
 
 
-def record_rolled_back(db: sqlite3.Connection, migration: Migration, now: int) -> None:
+def record_rolled_back(db: sqlite3.Connection, version: int, now: int) -> None:
     """Set `rollback_at` of the latest row."""
-    _set_rollback(db, migration.version, now)
+    _set_rollback(db, version, now)
 
 
 def record_action(

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from jobd.store.create_table import (
     Index,
@@ -60,6 +61,7 @@ def read_shape(db: sqlite3.Connection) -> Shape:
     return Shape({key: _read(key[0], text) for key, text in sql.items()}, sql)
 
 
+@lru_cache(maxsize=512)
 def _read(kind: str, sql: str) -> Part:
     try:
         if kind == "table":

@@ -131,6 +131,14 @@ _DUE = (
     "END"
 )
 
+DERIVED = {
+    "attempt": "CASE WHEN started_at IS NULL THEN 0 ELSE retry_count + 1 END",
+    "ready": "CASE WHEN status = 'pending' AND scheduled_at IS NULL THEN 1 ELSE 0 END",
+    "due_at": _DUE,
+    "execution_over": f"CASE WHEN {_EXECUTING} THEN 0 ELSE 1 END",
+}
+"""How the columns that follow from others are filled in; a repair asks this too."""
+
 
 class FenceAttempts(Migration):
     version = 4
@@ -139,18 +147,14 @@ class FenceAttempts(Migration):
     def up(self, db: sqlite3.Connection) -> None:
         """Rows that were executing count as attempt 1 of an owner that is gone: rescue them."""
         db.execute("DROP INDEX job_queue_pending")
-        sources = {column: column for column in OLD_COLUMNS} | {
+        sources = dict(zip(OLD_COLUMNS, OLD_COLUMNS, strict=True)) | {
             "priority": "max(-1000, min(1000, priority))",
             "retry_count": "max(0, retry_count)",
             "max_retries": "CASE WHEN max_retries < 0 THEN NULL ELSE max_retries END",
             "failure_type": f"CASE WHEN failure_type IS NULL OR failure_type IN ({FAILURE_TYPES}) "
             "THEN failure_type ELSE 'unknown' END",
-            "attempt": "CASE WHEN started_at IS NULL THEN 0 ELSE retry_count + 1 END",
-            "ready": "CASE WHEN status = 'pending' AND scheduled_at IS NULL THEN 1 ELSE 0 END",
-            "due_at": _DUE,
-            "execution_over": f"CASE WHEN {_EXECUTING} THEN 0 ELSE 1 END",
         }
-        rebuild(db, "job_queue", TABLE, sources, [*INDEXES, BIRTHS, MOVES])
+        rebuild(db, "job_queue", TABLE, sources | DERIVED, [*INDEXES, BIRTHS, MOVES])
 
     def down(self, db: sqlite3.Connection) -> None:
         for name in ("job_queue_births", "job_queue_moves"):

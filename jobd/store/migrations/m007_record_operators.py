@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from jobd.store.migrations.migration import Migration
+from jobd.store.migrations.migration import Loss, Migration
 
 ACTIONS = """
 CREATE TABLE operator_actions (
@@ -28,3 +28,10 @@ class RecordOperators(Migration):
     def up(self, db: sqlite3.Connection) -> None:
         db.execute(ACTIONS)
         db.execute(BY_JOB)
+
+    def losses(self, db: sqlite3.Connection) -> list[Loss]:
+        """What was done to jobs and queues; `schema_migrations` keeps the rest by itself."""
+        count = db.execute(
+            "SELECT count(*) FROM operator_actions WHERE migration IS NULL"
+        ).fetchone()[0]
+        return [Loss("operator_actions", count)] if count else []

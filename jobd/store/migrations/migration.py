@@ -77,14 +77,20 @@ def _count(db: sqlite3.Connection, table: str) -> int:
     return count
 
 
-def _sequence(db: sqlite3.Connection, table: str) -> int | None:
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-    return row[0] if row else None
+def _sequence(db: sqlite3.Connection, table: str) -> int:
+    """The largest id ever given; 0 when the table does not count (yet)."""
+    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'").fetchone():
+        return 0
+    row = db.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    return row[0] or 0
 
 
-def _carry_sequence(db: sqlite3.Connection, table: str, sequence: int | None) -> None:
-    """AUTOINCREMENT goes on where it was, even when the newest rows had been pruned."""
-    if sequence is None:
-        return
-    db.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
-    db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, sequence))
+def _carry_sequence(db: sqlite3.Connection, table: str, sequence: int) -> None:
+    """AUTOINCREMENT goes on where it was, even when the newest rows had been pruned.
+
+    A table that had lost AUTOINCREMENT leaves its old row behind; there must be only one.
+    """
+    highest = max(sequence, _sequence(db, table))
+    if highest:
+        db.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+        db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, highest))

@@ -1,0 +1,147 @@
+"""`jobd enqueue`: put one job in."""
+
+import argparse
+import json
+import re
+import sqlite3
+import sys
+from pathlib import Path
+
+from jobd import clock
+from jobd.cli.opened import opened
+from jobd.cli.options import settings
+from jobd.cli.table import print_json, printable
+from jobd.core.job import NewJob
+from jobd.core.new_job import new_job
+from jobd.core.payload import parse_payload
+from jobd.core.why_waiting import nearest
+from jobd.errors import DONE, BadInput
+from jobd.poke import poke
+from jobd.store.enqueue import enqueue
+from jobd.store.overview import job_types
+
+EXAMPLES = """\
+examples:
+  jobd enqueue thumbnail --payload '{"path": "a.jpg"}'
+  jobd enqueue report --payload @report.json --queue slow --in 10m
+  date-to-json | jobd enqueue import --payload - --unique nightly -q"""
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the verb."""
+    text = "put a job in; when this returns, the job is on disk"
+    parser = verbs.add_parser(
+        "enqueue", help=text, description=text, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("job_type", metavar="TYPE", help="the job type: which handler runs it")
+    parser.add_argument("--payload", metavar="JSON|@FILE|-", default="{}",
+                        help="a JSON object, a file of it, or - for standard input")
+    parser.add_argument("--queue", metavar="NAME", help="the queue (default: the handler's)")
+    parser.add_argument("--priority", metavar="N", default="0",
+                        help="-1000 to 1000, larger first (default 0)")
+    parser.add_argument("--in", dest="delay", metavar="DURATION", help="not before, as 10m")
+    parser.add_argument("--at", metavar="TIME", help="not before, as 2026-11-22T14:30 or 14:30")
+    parser.add_argument("--timeout", metavar="DURATION", help="how long an attempt may run")
+    parser.add_argument("--max-retries", metavar="N", help="how many retries a failure may use")
+    parser.add_argument("--unique", metavar="KEY", help="at most one live job has this key")
+    parser.add_argument("--request-id", metavar="ID", help="repeating the call is safe with it")
+    parser.add_argument("--strict", action="store_true", help="refuse an unknown job type")
+    parser.add_argument("-q", "--print-id", action="store_true", help="print the id alone")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Store the job, wake the daemon, print the id."""
+    found = settings(args)
+    new = checked(args, found.config.limits.max_payload)
+    with opened(found, create=True) as database:
+        with database.transaction() as db:
+            warning = unknown_type(db, new.job_type)
+            if warning and args.strict:
+                raise BadInput(f"{warning}; nothing was stored")
+            job_id, created = enqueue(db, new, clock.now_ms())
+        poke(found.db)
+    if warning:
+        print(f"jobd: {printable(warning)}; the job waits for one that has", file=sys.stderr)
+    _report(args, job_id, created)
+    return DONE
+
+
+def checked(args: argparse.Namespace, max_payload: int) -> NewJob:
+    """The job that the command line describes; nothing has been opened yet.
+
+    Raises:
+        BadInput: names what is wrong with it.
+    """
+    options = {
+        "queue": args.queue,
+        "priority": _whole("priority", args.priority),
+        "delay": args.delay,
+        "at": args.at,
+        "timeout": args.timeout,
+        "max_retries": _whole("max-retries", args.max_retries),
+        "unique_key": args.unique,
+        "request_id": args.request_id,
+    }
+    payload = json.loads(parse_payload(_payload_text(args.payload, max_payload), max_payload))
+    return new_job(args.job_type, payload, options, clock.now_ms(), max_payload)
+
+
+def unknown_type(db: sqlite3.Connection, job_type: str) -> str | None:
+    """What to say of a type that the last daemon had no handler for, naming the nearest.
+
+    None while no daemon has registered any: then nobody can tell.
+    """
+    known = [each["name"] for each in job_types(db)]
+    if not known or job_type in known:
+        return None
+    near = nearest(job_type, known)
+    guess = f" (did you mean {' or '.join(near)}?)" if near else ""
+    return f"the last daemon had no handler for job type {job_type}{guess}"
+
+
+def _whole(what: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise BadInput(f"{what} must be an integer, not {text!r:.60}")
+    return int(text)
+
+
+def _payload_text(argument: str, limit: int) -> str:
+    """The payload's JSON text, from the argument, the file or standard input."""
+    if argument == "-":
+        return _decoded(sys.stdin.buffer.read(6 * limit + 1), "standard input")
+    if argument.startswith("@"):
+        return _decoded(_file_bytes(Path(argument[1:]), 6 * limit + 1), argument[1:])
+    return argument
+
+
+def _file_bytes(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(f"payload file {path} cannot be read: {why}") from None
+
+
+def _decoded(content: bytes, where: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"the payload in {where} is not UTF-8 at byte {error.start}") from None
+
+
+def _report(args: argparse.Namespace, job_id: int, created: bool) -> None:
+    if args.json:
+        print_json({"id": job_id, "created": created})
+    elif args.print_id:
+        print(job_id)
+    elif created:
+        print(f"enqueued job {job_id}")
+    else:
+        keys = {"unique key": args.unique, "request id": args.request_id}
+        given = " or ".join(f"{what} {printable(key)}" for what, key in keys.items() if key)
+        print(f"job {job_id} exists already ({given})")

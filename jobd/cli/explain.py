@@ -1,0 +1,62 @@
+"""`jobd explain`: why a job is not running, or why it is dead, and what to type."""
+
+import argparse
+import textwrap
+from dataclasses import asdict
+
+from jobd import clock
+from jobd.cli.ids import add_ids, complain, job_ids
+from jobd.cli.opened import opened
+from jobd.cli.options import settings
+from jobd.cli.table import print_json, printable
+from jobd.core.explain import explain
+from jobd.core.facts import Facts
+from jobd.errors import DONE, FAILED
+from jobd.store.daemon_lock import is_held
+from jobd.store.facts import facts
+
+WIDTH = 88
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the verb."""
+    text = "tell in one paragraph why a job is not running, or why it is dead, and what to type"
+    parser = verbs.add_parser(
+        "explain", help=text, description=text, epilog="example:  jobd explain 17"
+    )
+    add_ids(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain each job; 1 when one of them does not exist."""
+    ids, found = job_ids(args.ids), settings(args)
+    alive, _ = is_held(found.db)
+    with opened(found) as database:
+        known = {
+            job_id: facts(
+                database.connection, job_id, clock.now_ms(),
+                daemon_alive=alive, config=found.config,
+            )
+            for job_id in ids
+        }
+    _print([each for each in known.values() if each is not None], args.json, len(ids))
+    for job_id in (each for each, there in known.items() if there is None):
+        complain(f"no job {job_id}")
+    return FAILED if None in known.values() else DONE
+
+
+def _print(known: list[Facts], as_json: bool, asked: int) -> None:
+    if not as_json:
+        print("\n\n".join(_text(each) for each in known), end="\n" * bool(known))
+    elif known:
+        objects = [{"id": e.id, "status": e.status, **asdict(explain(e))} for e in known]
+        print_json(objects[0] if asked == 1 else objects)
+
+
+def _text(known: Facts) -> str:
+    found = explain(known)
+    lines = textwrap.wrap(printable(found.text), WIDTH, break_long_words=False)
+    if found.next_command:
+        lines += ["", f"    {found.next_command}"]
+    return "\n".join(lines)

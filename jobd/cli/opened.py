@@ -1,0 +1,26 @@
+"""The database that a verb works on, open for as long as the verb needs it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jobd import clock
+from jobd.cli.options import Settings
+from jobd.store.connection import Database, translated
+from jobd.store.opening import open_database
+
+
+@contextmanager
+def opened(found: Settings, *, create: bool = False) -> Iterator[Database]:
+    """The open database; everything SQLite says inside the block comes as one sentence.
+
+    Raises:
+        NoDatabase: there is none, and `create` was not given.
+    """
+    database = open_database(
+        found.db, create=create, synchronous=found.config.synchronous, now=clock.now_ms()
+    )
+    try:
+        with translated(database.path):
+            yield database
+    finally:
+        database.close()

@@ -1,0 +1,101 @@
+"""`jobd queue`: pause and resume queues, and list them."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from jobd import clock
+from jobd.cli.opened import opened
+from jobd.cli.options import settings
+from jobd.cli.table import ago, print_json, print_table, printable, shown
+from jobd.core.names import check_name
+from jobd.core.why_waiting import nearest
+from jobd.errors import DONE
+from jobd.poke import poke
+from jobd.queue import actor
+from jobd.store.overview import queues
+from jobd.store.reading import Record
+from jobd.store.requests import pause_queue, resume_queue
+
+COLUMNS = ("name", "ready", "waiting", "running", "oldest_ready", "concurrency", "paused")
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the verb and its three parts."""
+    text = "pause and resume queues, and list them"
+    parser = verbs.add_parser(
+        "queue", help=text, description=text, epilog="example:  jobd queue pause media"
+    )
+    parser.set_defaults(run=run_list)
+    parts = parser.add_subparsers(title="verbs", metavar="VERB")
+    for name, run, about in (
+        ("pause", run_pause, "claim no more jobs from it; those that run go on"),
+        ("resume", run_resume, "claim jobs from it again"),
+    ):
+        part = parts.add_parser(name, help=about, description=about)
+        part.add_argument("names", metavar="NAME", nargs="+", help="a queue's name")
+        part.set_defaults(run=run)
+    listing = parts.add_parser("list", help="list the queues", description="list the queues")
+    listing.set_defaults(run=run_list)
+
+
+def run_pause(args: argparse.Namespace) -> int:
+    """Pause each queue; one that nobody has used yet is paused too, and that is said."""
+    return _switch(args, pause_queue, "paused")
+
+
+def run_resume(args: argparse.Namespace) -> int:
+    """Resume each queue."""
+    return _switch(args, resume_queue, "open")
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print every queue that holds live jobs, is paused or has a limit."""
+    with opened(settings(args)) as database:
+        found = queues(database.connection)
+    if args.json:
+        print_json([shown(each) for each in found])
+    elif found:
+        print_queues(found)
+    else:
+        print("no queues")
+    return DONE
+
+
+def print_queues(found: list[Record]) -> None:
+    """A table of the queues with ages instead of times."""
+    now = clock.now_ms()
+    print_table([_row(each, now) for each in found], COLUMNS)
+
+
+def _row(queue: Record, now: int) -> Record:
+    paused = ago(queue["paused_at"], now)
+    by = f" by {queue['paused_by']}" if queue["paused_by"] else ""
+    return queue | {
+        "oldest_ready": ago(queue["oldest_ready_at"], now),
+        "paused": paused and f"{paused}{by}",
+    }
+
+
+def _switch(args: argparse.Namespace, verb: Callable[..., bool], now_is: str) -> int:
+    names = list(dict.fromkeys(check_name("queue", name) for name in args.names))
+    found = settings(args)
+    with opened(found) as database:
+        known = [each["name"] for each in queues(database.connection)]
+        with database.transaction() as db:
+            changed = {name: verb(db, name, clock.now_ms(), actor()) for name in names}
+        poke(found.db)
+    if args.json:
+        print_json([{"name": name, "changed": did} for name, did in changed.items()])
+    for name, did in changed.items():
+        if not args.json:
+            print(f"queue {name} is {now_is}{'' if did else ' already'}")
+        if name not in known:
+            _doubt(name, known)
+    return DONE
+
+
+def _doubt(name: str, known: list[str]) -> None:
+    near = nearest(name, known)
+    guess = f"; did you mean {' or '.join(near)}?" if near else ""
+    print(f"jobd: no live job is in queue {name}{printable(guess)}", file=sys.stderr)

@@ -1,0 +1,37 @@
+"""Every verb of the command line, in the order of `jobd --help`."""
+
+from types import ModuleType
+
+from jobd.cli import (
+    cancel,
+    check,
+    enqueue,
+    explain,
+    history,
+    migrate,
+    queue,
+    release,
+    retry,
+    show,
+    status,
+    wait,
+    workers,
+)
+from jobd.cli import list as list_verb
+
+VERBS: tuple[ModuleType, ...] = (
+    enqueue,
+    list_verb,
+    show,
+    history,
+    explain,
+    wait,
+    cancel,
+    retry,
+    release,
+    status,
+    workers,
+    queue,
+    check,
+    migrate,
+)

@@ -1,0 +1,56 @@
+"""`jobd workers`: what each worker of the daemon is doing."""
+
+import argparse
+import sys
+
+from jobd import clock
+from jobd.cli.opened import opened
+from jobd.cli.options import settings
+from jobd.cli.table import ago, print_json, print_table, shown
+from jobd.errors import DONE
+from jobd.store.daemon_lock import is_held
+from jobd.store.overview import workers
+from jobd.store.reading import Record
+
+COLUMNS = ("name", "health_status", "job_id", "attempt", "job_started", "stuck_job_id", "pid",
+           "seen")
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the verb."""
+    text = "list the workers of the daemon: their health, and on which job they are"
+    parser = verbs.add_parser(
+        "workers", help=text, description=text, epilog="example:  jobd workers --json"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the workers as the daemon last wrote them, and whether it still lives."""
+    found = settings(args)
+    with opened(found) as database:
+        rows = workers(database.connection)
+    alive, _ = is_held(found.db)
+    if args.json:
+        print_json([shown(each) for each in rows])
+    elif rows:
+        print_workers(rows)
+    else:
+        print("no workers")
+    if not alive:
+        left = "; these rows are what the last one left" if rows else ""
+        print(f"jobd: no daemon is active{left}", file=sys.stderr)
+    return DONE
+
+
+def print_workers(rows: list[Record]) -> None:
+    """A table of the workers with ages instead of times."""
+    now = clock.now_ms()
+    print_table([_row(each, now) for each in rows], COLUMNS)
+
+
+def _row(worker: Record, now: int) -> Record:
+    return worker | {
+        "job_started": ago(worker["job_started_at"], now),
+        "seen": ago(worker["seen_at"], now),
+    }

@@ -1,0 +1,65 @@
+"""Which of the jobs at the head of the line are taken now, and how."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+SUSPECT = 2
+"""From this many rescues on a job is suspected of killing its daemon, and runs without another."""
+
+
+class Head(Protocol):
+    @property
+    def id(self) -> int: ...
+    @property
+    def queue(self) -> str: ...
+    @property
+    def job_type(self) -> str: ...
+    @property
+    def rescue_count(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Choice:
+    """Ids to claim for a free worker, to claim into the buffer, and to set aside."""
+
+    direct: list[int] = field(default_factory=list)
+    buffered: list[int] = field(default_factory=list)
+    without_handler: list[int] = field(default_factory=list)
+
+
+def choose(
+    heads: Iterable[Head],
+    *,
+    free: int,
+    buffer: int,
+    handled: Collection[str],
+    room: Mapping[str, int],
+    suspect_runs: bool,
+) -> Choice:
+    """Choose from `heads` (best first) for `free` workers and `buffer` places behind them.
+
+    `room` says how many more each limited queue may execute. A job that lost its worker before
+    is never buffered, and of the suspects only one runs at a time, so that one culprit cannot
+    take innocent jobs to the bound.
+    """
+    choice = Choice()
+    left = dict(room)
+    for head in heads:
+        if head.job_type not in handled:
+            choice.without_handler.append(head.id)
+        elif left.get(head.queue, 1) <= 0 or (head.rescue_count >= SUSPECT and suspect_runs):
+            continue
+        elif len(choice.direct) < free:
+            choice.direct.append(head.id)
+            suspect_runs = suspect_runs or head.rescue_count >= SUSPECT
+            _use(left, head.queue)
+        elif len(choice.buffered) < buffer and head.rescue_count == 0:
+            choice.buffered.append(head.id)
+            _use(left, head.queue)
+    return choice
+
+
+def _use(left: dict[str, int], queue: str) -> None:
+    if queue in left:
+        left[queue] -= 1

@@ -1,0 +1,138 @@
+"""Why a job that waits is not running."""
+
+from difflib import get_close_matches
+
+from jobd.core.durations import age
+from jobd.core.facts import (
+    Explanation,
+    Facts,
+    at,
+    counted,
+    failure,
+    listed,
+    named,
+)
+from jobd.core.lifecycle import FailureType
+
+
+def why_pending(facts: Facts) -> Explanation:
+    """What keeps a pending job from being claimed."""
+    return _blocked(facts, _scheduled(facts) if _is_later(facts) else _waits(facts))
+
+
+def why_retrying(facts: Facts) -> Explanation:
+    """What failed, when the next attempt is due, and what else stands in its way."""
+    due = facts.job["next_retry_at"]
+    retry = f"{_which_retry(facts)} is due"
+    when = f" at {at(facts, due)}" if due is not None and due > facts.now else " now"
+    return _blocked(facts, f"{_what_failed(facts)} {retry}{when}.")
+
+
+def nearest(job_type: str, known: list[str]) -> list[str]:
+    """Up to three registered names that a misspelt one may have meant."""
+    return get_close_matches(job_type, known, n=3, cutoff=0.6)
+
+
+def _waits(facts: Facts) -> str:
+    return f"{named(facts)} waits in queue {facts.job['queue']}."
+
+
+def _is_later(facts: Facts) -> bool:
+    due = facts.job["due_at"]
+    return due is not None and due > facts.now
+
+
+def _scheduled(facts: Facts) -> str:
+    due = at(facts, facts.job["due_at"])
+    if facts.job["snooze_count"]:
+        return f"{named(facts)} sleeps until {due}: its handler asked to be called again then."
+    return f"{named(facts)} is scheduled for {due}."
+
+
+def _what_failed(facts: Facts) -> str:
+    return f"Attempt {facts.job['attempt']} of job {facts.id} ({facts.job['job_type']}) failed " \
+           f"with {failure(facts)}."
+
+
+def _which_retry(facts: Facts) -> str:
+    lost = facts.job["failure_type"] == FailureType.WORKER_LOST
+    number = facts.job["rescue_count" if lost else "retry_count"]
+    noun = "Rescue" if lost else "Retry"
+    return f"{noun} {number}" + (f" of {facts.retry_limit}" if facts.retry_limit else "")
+
+
+def _blocked(facts: Facts, lead: str) -> Explanation:
+    """The lead, then the first thing that stands in the way, then what to type."""
+    queue = facts.job["queue"]
+    if not facts.daemon_alive:
+        return Explanation(f"{lead} {no_daemon(facts)}", "jobd run")
+    if not facts.handled:
+        return Explanation(f"{lead} {_no_handler(facts)}", "jobd check")
+    if facts.paused_at is not None:
+        return Explanation(f"{lead} {_paused(facts)}", f"jobd queue resume {queue}")
+    if _is_later(facts):
+        return _in_time(facts, lead)
+    if facts.concurrency is not None and len(facts.executing) >= facts.concurrency:
+        return Explanation(f"{lead} {_full(facts)}", f"jobd explain {facts.executing[0]}")
+    if not facts.job["ready"] and facts.job["batch_id"] is not None:
+        text = f"It waits for a place in batch {facts.job['batch_id']}."
+        return Explanation(f"{lead} {text}", f"jobd list --batch {facts.job['batch_id']}")
+    if facts.workers and facts.busy >= facts.workers:
+        return Explanation(f"{lead} {_busy(facts)}", "jobd workers")
+    return Explanation(f"{lead} {_in_line(facts)}", f"jobd wait {facts.id}")
+
+
+def no_daemon(facts: Facts) -> str:
+    """No daemon is active; when the last one went, where that is known."""
+    last = facts.daemon
+    if last is None:
+        return "No daemon has run on this database yet: start one."
+    seen = last["stopped_at"] or last["seen_at"]
+    was = f"the last one, pid {last['pid']}, was seen {age(facts.now, seen)}"
+    return f"No daemon is active ({was}): start one."
+
+
+def _no_handler(facts: Facts) -> str:
+    job_type = facts.job["job_type"]
+    near = nearest(job_type, list(facts.job_types))
+    guess = f"It has one for {' and '.join(near)}. " if near else ""
+    return (
+        f"It was set aside, because the active daemon has no handler for job type {job_type}. "
+        f"{guess}Name the handler's module in pool.handlers and restart the daemon, or cancel "
+        "the job and enqueue it under the right name."
+    )
+
+
+def _paused(facts: Facts) -> str:
+    by = f" by {facts.paused_by}" if facts.paused_by else ""
+    return f"Queue {facts.job['queue']} was paused{by} at {at(facts, facts.paused_at or 0)}."
+
+
+def _in_time(facts: Facts, lead: str) -> Explanation:
+    if facts.job["status"] == "retrying":
+        return Explanation(f"{lead} To try at once, retry it by hand.", f"jobd retry {facts.id}")
+    return Explanation(f"{lead} The daemon is active and takes it then.", f"jobd wait {facts.id}")
+
+
+def _full(facts: Facts) -> str:
+    return (
+        f"Queue {facts.job['queue']} is at its concurrency limit of {facts.concurrency}, "
+        f"held by {listed(facts.executing)}; {_place(facts)}."
+    )
+
+
+def _busy(facts: Facts) -> str:
+    workers = "The one worker is" if facts.workers == 1 else f"All {facts.workers} workers are"
+    return f"{workers} busy; {_place(facts)}."
+
+
+def _in_line(facts: Facts) -> str:
+    return f"The daemon is active and takes it in its turn; {_place(facts)}."
+
+
+def _place(facts: Facts) -> str:
+    queue = facts.job["queue"]
+    if not facts.ahead:
+        return f"it is first in queue {queue}"
+    verb = "is" if facts.ahead == 1 else "are"
+    return f"{counted(facts.ahead, 'job')} {verb} before it in queue {queue}"

@@ -1,0 +1,104 @@
+"""One claimed attempt while it is in this process: its deadline, its stop, what it reports."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jobd.core.job import Ending, Job, NewJob, StopReason
+from jobd.core.registry import Handler
+
+
+class Stopping:
+    """Set once, when the attempt is told to stop; `reason` says why. Never cleared."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._reason: StopReason | None = None
+
+    @property
+    def reason(self) -> StopReason | None:
+        return self._reason
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._event.wait(timeout)
+
+    def set(self, reason: StopReason) -> None:
+        self._reason = self._reason or reason
+        self._event.set()
+
+
+class Attempt:
+    """The dispatcher makes it, a worker takes it, the sweep judges it, the dispatcher ends it.
+
+    Seconds are on the running clock of this process, milliseconds on the wall clock.
+    """
+
+    def __init__(self, job: Job, handler: Handler, timeout: float | None, handed_at: float) -> None:
+        self.job = job
+        self.handler = handler
+        self.timeout = timeout
+        self.handed_at = handed_at
+        self.stopping = Stopping()
+        self.worker = ""
+        self.thread_id: int | None = None
+        self.started_at: int | None = None
+        self.started: float | None = None
+        self.start_recorded = not job.buffered
+        self.told_at: float | None = None
+        self.timed_out = False
+        self.zombie_since: float | None = None
+        self.parked = False
+        self.ended = False
+        self.enqueued: list[NewJob] = []
+        self.progress: tuple[float, float | None, str] | None = None
+        self.progress_is_new = False
+        self.checkpoint: str | None = None
+        self.interrupt: Callable[[], object] | None = None
+        self._ticket = [True]
+
+    def take(self) -> bool:
+        """Whether the caller is the one who gets it: a worker to run it, or else the dispatcher
+        to give it back. Popping one ticket is atomic, so exactly one of them wins."""
+        try:
+            return self._ticket.pop()
+        except IndexError:
+            return False
+
+    def begin(self, worker: str, thread_id: int, now_ms: int, running: float) -> None:
+        """Called by the worker that took it, just before the handler."""
+        self.worker = worker
+        self.thread_id = thread_id
+        self.started_at = now_ms
+        self.started = running
+
+    def overdue(self, running: float) -> bool:
+        """Whether the deadline has passed and no verdict was given yet."""
+        started, timeout = self.started, self.timeout
+        if started is None or timeout is None or self.timed_out or self.ended:
+            return False
+        return running - started >= timeout
+
+    def tell_to_stop(self, reason: StopReason, running: float) -> None:
+        """Set `stopping`, and cancel a coroutine unless the daemon only asks politely (stop)."""
+        if self.told_at is None or self.stopping.reason is StopReason.STOP:
+            self.told_at = running
+        self.stopping.set(reason)
+        if reason is not StopReason.STOP:
+            self.cut_short()
+
+    def cut_short(self) -> None:
+        """Cancel the coroutine, when the handler is one."""
+        if self.interrupt is not None:
+            self.interrupt()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a worker reports: this attempt is over, and how it ended."""
+
+    attempt: Attempt
+    ending: Ending
+    duration: float

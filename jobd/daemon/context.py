@@ -1,0 +1,130 @@
+"""`current_job()` for a handler in a thread: the attempt as its handler sees it."""
+
+import json
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobd import errors
+from jobd.core.job import Stopped
+from jobd.core.new_job import new_job
+from jobd.core.payload import clean_text, encode
+from jobd.daemon.attempt import Attempt, Stopping
+from jobd.daemon.children import ended_child
+
+OUTPUT_KEPT = 1 << 20
+
+
+@dataclass(eq=False)
+class Checkpoint:
+    """A state on its way to the disk; `saved` is set when it is there, or never will be."""
+
+    attempt: Attempt
+    state: str
+    saved: threading.Event = field(default_factory=threading.Event)
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a running attempt may ask of its daemon."""
+
+    now_ms: Callable[[], int]
+    save: Callable[[Checkpoint], None]
+    bind_log: Callable[[Attempt], Any]
+    max_payload: int
+    kill_grace: float
+
+
+class JobContext:
+    """Implements core.current.CurrentJob over an Attempt."""
+
+    def __init__(self, attempt: Attempt, surroundings: Surroundings) -> None:
+        self._attempt = attempt
+        self._surroundings = surroundings
+        self._log: Any = None
+        self.id = attempt.job.id
+        self.attempt = attempt.job.attempt
+        self.job_type = attempt.job.job_type
+        self.queue = attempt.job.queue
+        self.stopping: Stopping = attempt.stopping
+
+    @property
+    def log(self) -> Any:
+        if self._log is None:
+            self._log = self._surroundings.bind_log(self._attempt)
+        return self._log
+
+    @property
+    def last_checkpoint(self) -> Any:
+        state = self._attempt.checkpoint
+        return None if state is None else json.loads(state)
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        self._attempt.progress = (
+            float(done), None if total is None else float(total), clean_text(str(message), 500)
+        )
+        self._attempt.progress_is_new = True
+
+    def checkpoint(self, state: Any) -> None:
+        text = encode(state, self._surroundings.max_payload, "checkpoint")
+        request = Checkpoint(self._attempt, text)
+        self._surroundings.save(request)
+        request.saved.wait()
+        if request.refusal is not None:
+            raise errors.Refused(request.refusal)
+        self._attempt.checkpoint = text
+
+    def check(self) -> None:
+        if self.stopping.is_set():
+            raise Stopped(self.stopping.reason)
+
+    def sleep(self, seconds: float) -> None:
+        if self.stopping.wait(seconds):
+            raise Stopped(self.stopping.reason)
+
+    def enqueue(
+        self, job_type: str, payload: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
+        now = self._surroundings.now_ms()
+        made = new_job(job_type, payload, options, now, self._surroundings.max_payload)
+        self._attempt.enqueued.append(made)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a program in a session of its own and wait for it.
+
+        Its output comes back as bytes, the last 1 MiB of each stream. `env` is added to the
+        daemon's environment.
+
+        Raises:
+            Stopped: the attempt was told to stop; the program's group got SIGTERM, and SIGKILL
+                after `kill_grace`.
+            subprocess.CalledProcessError: it failed, and `check` is true.
+        """
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            returncode = ended_child(
+                argv, cwd, env, out, err, self.stopping, self._surroundings.kill_grace
+            )
+            output, error = _tail(out), _tail(err)
+        self.check()
+        done = subprocess.CompletedProcess(list(argv), returncode, output, error)
+        if check:
+            done.check_returncode()
+        return done
+
+
+def _tail(stream: Any) -> bytes:
+    size = stream.seek(0, 2)
+    stream.seek(max(0, size - OUTPUT_KEPT))
+    found: bytes = stream.read()
+    return found

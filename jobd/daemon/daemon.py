@@ -1,0 +1,226 @@
+"""The daemon: what it is made of, the order in which it starts and stops, and its signals."""
+
+import os
+import platform
+import random
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from jobd import clock, errors
+from jobd.core.config import Config, changes
+from jobd.core.job import StopReason
+from jobd.core.registry import Handler
+from jobd.core.version import VERSION
+from jobd.daemon.checkpointer import Checkpointer
+from jobd.daemon.context import Surroundings
+from jobd.daemon.crew import Crew
+from jobd.daemon.dispatcher import Dispatcher
+from jobd.daemon.ledger import Ledger
+from jobd.daemon.patrol import Patrol
+from jobd.daemon.report import Report, job_log
+from jobd.daemon.run_python import PythonRunner
+from jobd.daemon.signals import RELOAD, STOPS, SignalBox
+from jobd.daemon.sweeper import StepDetector, Sweeper
+from jobd.daemon.systemd import notify
+from jobd.daemon.wakeup import Wakeup
+from jobd.daemon.worker import Inbox, JobWorker, WorkerPool
+from jobd.log import logger
+from jobd.store import claims, daemons
+from jobd.store.daemons import DaemonIdentity
+from jobd.store.opening import open_database
+
+TICK = 0.5
+DRAIN_TICK = 0.05
+LAST_MOMENT = 1.0
+LONGEST_FINISH = 10.0
+
+
+class Daemon:
+    """One incarnation, from the opened database to its exit status.
+
+    The caller holds the database's daemon lock and runs this in the main thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        handlers: Mapping[str, Handler],
+        reload: Callable[[], Config],
+    ) -> None:
+        self._config = config
+        self._reload = reload
+        self._box = SignalBox()
+        self._ready = False
+        self._running_clock = clock.RunningClock(
+            2 * config.timing.sweep_interval, clock.monotonic()
+        )
+        self._steps = StepDetector(clock.now_ms(), clock.monotonic())
+        self.report = Report()
+        self.identity = _identity()
+        self._crew = Crew(handlers, config, self.identity, self._announced)
+        self._wakeup = Wakeup(path)
+        self._pool = WorkerPool(config.pool.workers, self._worker)
+        self._ledger = Ledger(self.identity.id, self._crew.policy, random.random)
+        self.dispatcher = self._dispatcher(path)
+        self._patrol = Patrol(path, self._crew, self._pool, self.dispatcher, self._running_clock)
+        self._sweeper = Sweeper(self._patrol.sweeps())
+
+    def run(self) -> int:
+        """Work until a signal or a failure ends it; returns the exit status."""
+        log = logger()
+        with self._box.listening():
+            log.info("daemon.started", pid=os.getpid(), version=VERSION, daemon=self.identity.id,
+                     workers=self._pool.size, handlers=sorted(self._crew.handlers),
+                     python=platform.python_version(), sqlite=sqlite3.sqlite_version)
+            self._pool.start()
+            self.dispatcher.start()
+            self._sweeper.start()
+            status = self._watch()
+            if self.dispatcher.failure is None:
+                self._drain(status)
+        return self._ended(status)
+
+    def running(self) -> float:
+        """Seconds that this process really ran."""
+        return self._running_clock.running(clock.monotonic())
+
+    # The main thread: signals, the clock, and whether everyone is well.
+
+    def _watch(self) -> int:
+        while True:
+            for number in self._box.wait(TICK):
+                if number in STOPS:
+                    return errors.DONE
+                if number == RELOAD:
+                    self._reload_configuration()
+            self._look_at_the_clock()
+            if not self.dispatcher.is_alive():
+                return errors.TEMPORARY
+            stuck = self._pool.stuck_count()
+            if stuck > self._config.pool.max_stuck_threads:
+                logger().error("pool.exhausted", stuck=stuck,
+                               max_stuck_threads=self._config.pool.max_stuck_threads)
+                return errors.TEMPORARY
+
+    def _announced(self, what: str) -> None:
+        if what == "ready":
+            self._ready = True
+            notify("READY=1", f"MAINPID={os.getpid()}")
+            logger().info("daemon.ready", pid=os.getpid(), daemon=self.identity.id)
+        self._box.ring()
+
+    def _look_at_the_clock(self) -> None:
+        moved = self._steps.step(clock.now_ms(), clock.monotonic())
+        if moved:
+            logger().warning("clock.stepped", moved_ms=moved)
+            self._sweeper.run_now()
+            self.dispatcher.submit(claims.clamp_retries)
+
+    def _reload_configuration(self) -> None:
+        log = logger()
+        try:
+            new = self._reload()
+        except errors.ConfigurationError as error:
+            log.error("configuration.refused", problems=error.problems)
+            return
+        taken, ignored = changes(self._config, new)
+        self._crew.config = new
+        self.dispatcher.submit(self._crew.show_limits)
+        log.info("configuration.reloaded", changed=taken, needs_restart=ignored)
+
+    # Stopping.
+
+    def _drain(self, status: int) -> None:
+        """Let running jobs finish within the grace, then leave what does not."""
+        log = logger()
+        notify("STOPPING=1")
+        grace = self._config.timing.shutdown_grace
+        log.info("daemon.stopping", grace_s=grace, in_hand=len(self.dispatcher.attempts),
+                 exit_status=status)
+        self.dispatcher.drain()
+        if not self._wait_for_attempts(grace):
+            for attempt in list(self.dispatcher.attempts.values()):
+                attempt.cut_short()
+            self._wait_for_attempts(LAST_MOMENT)
+        left = list(self.dispatcher.attempts.values())
+        self.dispatcher.submit(self._ledger.request_stop(left))
+        self.dispatcher.submit(lambda db, now: daemons.sign_off(db, self.identity, now))
+        self.dispatcher.finish(LONGEST_FINISH)
+        log.info("daemon.drained", finished=self.report.finished,
+                 given_back=self.report.given_back,
+                 left_running=[attempt.job.id for attempt in left])
+
+    def _wait_for_attempts(self, grace: float) -> bool:
+        """Whether every attempt ended in time; a second signal ends the waiting."""
+        deadline = clock.monotonic() + grace
+        while self.dispatcher.is_alive():
+            waited_for = [a for a in list(self.dispatcher.attempts.values())
+                          if a.zombie_since is None]
+            if not waited_for:
+                return True
+            for attempt in waited_for:
+                attempt.tell_to_stop(StopReason.STOP, self.running())
+            if clock.monotonic() >= deadline:
+                return False
+            if any(number in STOPS for number in self._box.wait(DRAIN_TICK)):
+                return False
+        return True
+
+    def _ended(self, status: int) -> int:
+        failure = self.dispatcher.failure
+        if failure is not None:
+            status = getattr(failure, "exit_status", errors.TEMPORARY)
+            logger().error("daemon.failed", error=f"{type(failure).__name__}: {failure}",
+                           exc_info=None if isinstance(failure, errors.JobdError) else failure)
+        self._sweeper.stop()
+        self._pool.stop()
+        self._wakeup.close()
+        logger().info("daemon.stopped", exit_status=status)
+        return status
+
+    # Construction.
+
+    def _dispatcher(self, path: Path) -> Dispatcher:
+        now, synchronous = clock.now_ms(), self._config.synchronous
+        writer = open_database(
+            path, create=True, shared=True, synchronous=synchronous, check="drift", now=now
+        )
+        second = open_database(path, shared=True, now=now)
+        return Dispatcher(
+            writer, Checkpointer(writer, second), self._wakeup, self._pool, self._crew,
+            self._ledger, self.report, self.running,
+        )
+
+    def _worker(self, name: str, inbox: Inbox) -> JobWorker:
+        limits = self._config.limits
+        surroundings = Surroundings(
+            now_ms=clock.now_ms,
+            save=self.dispatcher.submit,
+            bind_log=job_log,
+            max_payload=limits.max_payload,
+            kill_grace=self._config.timing.kill_grace,
+        )
+        runner = PythonRunner(self._crew.config.classify, limits.max_result)
+        return JobWorker(name, inbox, self.dispatcher.ended, surroundings, self.running, runner)
+
+
+def threads_left() -> list[str]:
+    """Names of threads that would hold up an ordinary exit."""
+    return [thread.name for thread in threading.enumerate()
+            if thread is not threading.main_thread()]
+
+
+def _identity() -> DaemonIdentity:
+    pid = os.getpid()
+    return DaemonIdentity(f"{pid}-{secrets.token_hex(4)}", pid, _boot_id(), VERSION)
+
+
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,40 @@
+"""Importing the modules whose decorated functions are the job types."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+from jobd.core.registry import HANDLERS, Handler
+from jobd.errors import HandlersError
+
+
+def load_handlers(modules: Sequence[str], path: Sequence[str]) -> dict[str, Handler]:
+    """Import `modules`, looking into `path` first; returns every handler by job type.
+
+    Raises:
+        HandlersError: a module does not import (its traceback is in the message), or there is
+            no handler in any of them.
+    """
+    for directory in reversed(path):
+        if directory not in sys.path:
+            sys.path.insert(0, directory)
+    for module in modules:
+        _import(module)
+    if modules and not HANDLERS:
+        raise HandlersError(f"no @jobd.job function in {', '.join(modules)}")
+    return dict(HANDLERS)
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except HandlersError:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        text = "".join(traceback.format_exception(error)).rstrip()
+        raise HandlersError(
+            f"the handlers module {module} does not import: {type(error).__name__}: {error}\n{text}"
+        ) from None

@@ -1,0 +1,274 @@
+"""What one transaction of the dispatcher writes about attempts that ended, were judged or died."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from types import SimpleNamespace
+
+from jobd.core.job import (
+    AttemptOutcome,
+    Failed,
+    OwnerDied,
+    Row,
+    Settlement,
+    Succeeded,
+)
+from jobd.core.lifecycle import EXECUTING, LOSE, PARK, TIME_OUT, FailureType, JobStatus, Move
+from jobd.core.retry import Policy
+from jobd.core.settle import settle
+from jobd.daemon.attempt import Attempt, Ended
+from jobd.daemon.context import Checkpoint
+from jobd.store import daemons, enqueue, outcomes
+
+Write = Callable[[sqlite3.Connection, int], object]
+"""Something small to be written with the next transaction, given the time in ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a sweep decided about an attempt that still executes: TIME_OUT, LOSE or PARK."""
+
+    attempt: Attempt
+    move: Move
+    stack: str | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything that has arrived for the next transaction."""
+
+    ended: list[Ended] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    orphans: list[Row] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    starts: list[Attempt] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.ended or self.verdicts or self.orphans or self.checkpoints or self.starts
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An attempt that ended with this move; `ended` is None when its owner had died."""
+
+    move: Move
+    settlement: Settlement
+    ended: Ended | None
+
+
+@dataclass(slots=True)
+class Applied:
+    """What the transaction really changed; it is durable once the commit has returned."""
+
+    completed: list[tuple[Ended, list[int]]] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+    late: list[Ended] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    checkpoints: set[int] = field(default_factory=set)
+
+
+class Ledger:
+    """Turns a batch into the store's verbs. `worker_id` is this daemon, the owner of its claims."""
+
+    def __init__(
+        self, worker_id: str, policy_of: Callable[[str], Policy], random: Callable[[], float]
+    ) -> None:
+        self.worker_id = worker_id
+        self._policy_of = policy_of
+        self._random = random
+
+    def apply(self, db: sqlite3.Connection, batch: Batch, now: int) -> Applied:
+        """Write the batch; the caller holds the transaction and commits."""
+        applied = Applied()
+        # A success that arrives before its verdict is committed counts.
+        rest = self._complete(db, batch.ended, now, applied)
+        self._judge(db, batch.verdicts, now, applied)
+        self._settle(db, rest, now, applied)
+        self._rescue(db, batch.orphans, now, applied)
+        self._note(db, batch, now, applied)
+        return applied
+
+    def _judge(
+        self, db: sqlite3.Connection, verdicts: Sequence[Verdict], now: int, applied: Applied
+    ) -> None:
+        for move, group in groupby(sorted(verdicts, key=_order), key=lambda each: each.move):
+            judged = {each.attempt.job.id: each for each in group}
+            rows = [self._judged(each, now) for each in judged.values()]
+            changed = set(_VERDICTS[move](db, rows, now))
+            outcomes.keep_attempts(
+                db, [row for row in rows if row.job_id in changed], now, ended=False
+            )
+            applied.verdicts += [judged[job_id] for job_id in judged if job_id in changed]
+
+    def _judged(self, verdict: Verdict, now: int) -> Settlement:
+        attempt, move = verdict.attempt, verdict.move
+        settlement = self._of(attempt, AttemptOutcome(move.target.value))
+        settlement.stack = verdict.stack
+        if move is TIME_OUT:
+            settlement.timed_out_at = now
+        if move is not LOSE:
+            settlement.failure_type = (
+                FailureType.TIMEOUT if attempt.timed_out or move is TIME_OUT else FailureType.SYSTEM
+            )
+        if move is TIME_OUT:
+            settlement.error_message = f"the deadline of {attempt.timeout:g} s passed"
+        if move is PARK:
+            settlement.dead_letter_reason = f"still executing in {attempt.worker}"
+            settlement.error_message = "its thread did not stop"
+            settlement.execution_over = 0
+        return settlement
+
+    def _complete(
+        self, db: sqlite3.Connection, ended: Sequence[Ended], now: int, applied: Applied
+    ) -> list[Ended]:
+        """Write the successes; returns everything else, and the successes that were refused."""
+        succeeded = [each for each in ended if isinstance(each.ending, Succeeded)]
+        rows = [
+            SimpleNamespace(
+                job_id=each.attempt.job.id,
+                attempt=each.attempt.job.attempt,
+                worker_id=self.worker_id,
+                result=each.ending.result,  # type: ignore[union-attr]
+                started_at=each.attempt.started_at,
+            )
+            for each in succeeded
+        ]
+        done = set(outcomes.complete(db, rows, now))
+        for each in succeeded:
+            if each.attempt.job.id in done:
+                applied.completed.append((each, self._enqueued(db, each, now)))
+        return [each for each in ended
+                if each.attempt.job.id not in done or not isinstance(each.ending, Succeeded)]
+
+    def _enqueued(self, db: sqlite3.Connection, ended: Ended, now: int) -> list[int]:
+        new_jobs = ended.attempt.enqueued
+        return [job_id for job_id, _ in enqueue.enqueue_many(db, new_jobs, now)]
+
+    def _settle(
+        self, db: sqlite3.Connection, ended: Sequence[Ended], now: int, applied: Applied
+    ) -> None:
+        if not ended:
+            return
+        rows = outcomes.rows_to_settle(db, [each.attempt.job.id for each in ended])
+        settled, late = [], []
+        for each in ended:
+            row = rows.get(each.attempt.job.id)
+            if row is None or not self._is_ours(row, each.attempt):
+                late.append((each, self._of(each.attempt, AttemptOutcome.LATE), row))
+                continue
+            policy = self._policy_of(row.job_type)
+            move, settlement = settle(row, each.ending, policy, now, self._random)
+            settlement.worker = each.attempt.worker or None
+            settlement.started_at = settlement.started_at or each.attempt.started_at
+            if move is None:
+                late.append((each, settlement, row))
+            else:
+                settled.append(Settled(move, settlement, each))
+        self._write(db, settled, now, applied)
+        self._keep_late(db, late, now, applied)
+
+    def _is_ours(self, row: Row, attempt: Attempt) -> bool:
+        return row.attempt == attempt.job.attempt and row.worker_id in (self.worker_id, None)
+
+    def _write(
+        self, db: sqlite3.Connection, settled: list[Settled], now: int, applied: Applied
+    ) -> None:
+        settled.sort(key=lambda each: each.move.target)
+        for move, group in groupby(settled, key=lambda each: each.move):
+            members = list(group)
+            settlements = [each.settlement for each in members]
+            changed = set(outcomes.ENDINGS[move](db, settlements, now))
+            outcomes.keep_attempts(
+                db, [s for s in settlements if s.job_id in changed and s.started_at], now
+            )
+            applied.settled += [each for each in members if each.settlement.job_id in changed]
+
+    def _keep_late(
+        self,
+        db: sqlite3.Connection,
+        late: Iterable[tuple[Ended, Settlement, Row | None]],
+        now: int,
+        applied: Applied,
+    ) -> None:
+        """A late result changes nothing but the proof that its execution is over."""
+        for ended, settlement, row in late:
+            attempt = ended.attempt.job
+            applied.late.append(ended)
+            if row is None:
+                continue
+            outcomes.mark_over(db, [(attempt.id, attempt.attempt)])
+            if isinstance(ended.ending, Succeeded):
+                settlement.late_result = ended.ending.result
+            elif isinstance(ended.ending, Failed):
+                settlement.failure_type = ended.ending.failure.type
+                settlement.error_message = ended.ending.failure.message
+            outcomes.keep_attempts(db, [settlement], now)
+
+    def _rescue(
+        self, db: sqlite3.Connection, orphans: Sequence[Row], now: int, applied: Applied
+    ) -> None:
+        """Dispose of attempts whose owner is dead: zombie first, then what the row asks for."""
+        if not orphans:
+            return
+        lost = [_as_settlement(row) for row in orphans if _had_started(row)]
+        outcomes.lose(db, lost, now)
+        outcomes.mark_over(db, [(row.id, row.attempt) for row in orphans])
+        rows = outcomes.rows_to_settle(db, [row.id for row in orphans])
+        settled = []
+        for row in rows.values():
+            if row.status in EXECUTING:
+                policy = self._policy_of(row.job_type)
+                move, settlement = settle(row, OwnerDied(), policy, now, self._random)
+                if move is not None:
+                    settled.append(Settled(move, settlement, None))
+        self._write(db, settled, now, applied)
+
+    def _note(
+        self, db: sqlite3.Connection, batch: Batch, now: int, applied: Applied
+    ) -> None:
+        if batch.starts:
+            outcomes.record_start(
+                db, [self._of(each, AttemptOutcome.LATE) for each in batch.starts], now
+            )
+        if batch.checkpoints:
+            asked = [(c.attempt.job.id, c.attempt.job.attempt, c.state) for c in batch.checkpoints]
+            applied.checkpoints = set(daemons.save_checkpoints(db, asked, now))
+
+    def request_stop(self, attempts: Sequence[Attempt]) -> Write:
+        """The write that marks attempts which the stopping daemon leaves running."""
+        rows = [self._of(each, AttemptOutcome.LATE) for each in attempts]
+        return lambda db, now: outcomes.request_stop(db, rows, now)
+
+    def _of(self, attempt: Attempt, outcome: AttemptOutcome) -> Settlement:
+        job = attempt.job
+        return Settlement(
+            job_id=job.id,
+            attempt=job.attempt,
+            worker_id=self.worker_id,
+            outcome=outcome,
+            worker=attempt.worker or None,
+            claimed_at=job.claimed_at,
+            started_at=attempt.started_at,
+            job_type=job.job_type,
+            queue=job.queue,
+        )
+
+
+_VERDICTS = {TIME_OUT: outcomes.time_out, LOSE: outcomes.lose, PARK: outcomes.park}
+
+
+def _order(verdict: Verdict) -> int:
+    return list(_VERDICTS).index(verdict.move)
+
+
+def _had_started(row: Row) -> bool:
+    return row.status in (JobStatus.RUNNING, JobStatus.TIMEOUT) and not (
+        row.status is JobStatus.RUNNING and row.started_at is None
+    )
+
+
+def _as_settlement(row: Row) -> Settlement:
+    return Settlement(row.id, row.attempt, row.worker_id, AttemptOutcome.ZOMBIE)

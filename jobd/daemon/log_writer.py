@@ -1,0 +1,121 @@
+"""The thread that writes the log, so that a full pipe or a slow disk never holds up a job."""
+
+import os
+import stat
+import threading
+from collections import deque
+from pathlib import Path
+
+from jobd import clock
+from jobd.log import CONTRACT_VERSION
+
+LINES_HELD = 100_000
+PATIENCE = 1.0
+_A_BATCH = 512
+
+
+class LogWriter:
+    """A bounded queue of lines and the one thread that writes them.
+
+    When the queue is full, a writer of lines waits if the log is a regular file; for a pipe or
+    terminal whose reader took nothing for a second lines are dropped, and `log.dropped` says how
+    many before the next line.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._descriptor = 1 if path is None else _open(path)
+        self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        self._lines: deque[str] = deque()
+        self._room = threading.Condition()
+        self._dropped = 0
+        self._last_written = clock.monotonic()
+        self._stopping = False
+        self._idle = False
+        self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Queue one line (without its newline)."""
+        if len(self._lines) >= LINES_HELD and not self._wait_for_room():
+            self._dropped += 1
+            return
+        self._lines.append(line)
+        if self._idle:
+            with self._room:
+                self._room.notify_all()
+
+    def stop(self, timeout: float) -> None:
+        """Write what is queued, for at most `timeout` seconds."""
+        self._stopping = True
+        with self._room:
+            self._room.notify_all()
+        self._thread.join(timeout)
+
+    def _wait_for_room(self) -> bool:
+        with self._room:
+            while len(self._lines) >= LINES_HELD:
+                stuck = clock.monotonic() - self._last_written > PATIENCE
+                if stuck and not self._is_file:
+                    return False
+                self._room.wait(0.1)
+        return True
+
+    def _work(self) -> None:
+        while True:
+            with self._room:
+                self._idle = True
+                while not self._lines and not self._stopping:
+                    self._room.wait()
+                self._idle = False
+            if self._lines:
+                self._write_some()
+            elif self._stopping:
+                return
+
+    def _write_some(self) -> None:
+        lines = [self._lines.popleft() for _ in range(min(len(self._lines), _A_BATCH))]
+        if self._dropped:
+            lines.insert(0, _dropped_line(self._dropped))
+            self._dropped = 0
+        self._reopen_when_moved()
+        self._write_all("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+        with self._room:
+            self._room.notify_all()
+
+    def _write_all(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except OSError:
+                # A full disk or a reader that has gone: the jobs matter more than their log.
+                self._dropped += data.count(b"\n")
+                return
+            self._last_written = clock.monotonic()
+
+    def _reopen_when_moved(self) -> None:
+        if self._path is None:
+            return
+        try:
+            there, ours = os.stat(self._path), os.fstat(self._descriptor)
+            moved = (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            os.close(self._descriptor)
+            self._descriptor = _open(self._path)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
+def _dropped_line(count: int) -> str:
+    stamp = clock.iso(clock.now_ms())
+    return (
+        f'{{"timestamp": "{stamp}", "level": "warning", "event": "log.dropped", '
+        f'"v": {CONTRACT_VERSION}, "lines": {count}}}'
+    )

@@ -1,0 +1,123 @@
+"""The sweeps as the scheduler calls them: look, decide by `sweeps`, hand over to the dispatcher."""
+
+from pathlib import Path
+
+from jobd import clock
+from jobd.daemon.attempt import Attempt
+from jobd.daemon.crew import Crew
+from jobd.daemon.dispatcher import Dispatcher
+from jobd.daemon.sweeper import Sweep
+from jobd.daemon.sweeps import OrphanSweep, health, sweep_timeouts, sweep_zombies
+from jobd.daemon.worker import WorkerPool
+from jobd.log import logger
+from jobd.store import claims, daemons, outcomes
+from jobd.store.connection import Database
+from jobd.store.daemons import WorkerState
+from jobd.store.opening import open_database
+
+WORKERS_SHOWN_EVERY = 60.0
+
+
+class Patrol:
+    """Three rounds: deadlines, what does not stop or has lost its owner, and the heartbeat."""
+
+    def __init__(
+        self,
+        path: Path,
+        crew: Crew,
+        pool: WorkerPool,
+        dispatcher: Dispatcher,
+        running_clock: clock.RunningClock,
+    ) -> None:
+        self._path = path
+        self._crew = crew
+        self._pool = pool
+        self._dispatcher = dispatcher
+        self._running_clock = running_clock
+        self._orphans = OrphanSweep()
+        self._connections: dict[str, Database] = {}
+        self._shown: list[WorkerState] = []
+        self._shown_at = 0.0
+
+    def sweeps(self) -> list[Sweep]:
+        timing = self._crew.config.timing
+        return [
+            Sweep("timeouts", timing.sweep_interval, self.timeouts),
+            Sweep("zombies", timing.sweep_interval, self.zombies),
+            Sweep("heartbeat", timing.heartbeat, self.heartbeat),
+        ]
+
+    def timeouts(self) -> None:
+        """Give a verdict on deadlines, and pass on what running jobs report."""
+        running = self._running_clock.tick(clock.monotonic())
+        attempts = self._attempts()
+        for verdict in sweep_timeouts(attempts, running):
+            self._dispatcher.submit(verdict)
+        self._pass_on_progress(attempts)
+
+    def zombies(self) -> None:
+        """Give a verdict on what does not stop, and find rows that nobody executes."""
+        running = self._running_clock.running(clock.monotonic())
+        for verdict in sweep_zombies(self._attempts(), self._crew.config.timing, running):
+            self._dispatcher.submit(verdict)
+        rows = outcomes.executing_rows(self._database("zombies").connection)
+        for row in self._orphans.sweep(rows, self._dispatcher.attempts):
+            logger().error("job.stray_found", job_id=row.id, attempt=row.attempt)
+            self._dispatcher.submit(row)
+
+    def heartbeat(self) -> None:
+        """Say in the log who is alive and on what; keep the workers table true."""
+        states = self._states()
+        log = logger()
+        now = clock.now_ms()
+        for state in states:
+            log.info("worker.heartbeat", worker=state.name, health=state.health_status.value,
+                     job_id=state.job_id, attempt=state.attempt,
+                     busy_ms=state.job_started_at and now - state.job_started_at)
+        self._log_pool(states, now)
+        self._show(states)
+
+    def _log_pool(self, states: list[WorkerState], now: int) -> None:
+        depth, oldest = claims.depth(self._database("heartbeat").connection)
+        logger().info(
+            "pool.health", workers=self._pool.size,
+            busy=sum(state.job_id is not None for state in states),
+            stuck=self._pool.stuck_count(), in_hand=len(self._dispatcher.attempts),
+            ready=depth, oldest_ready_ms=oldest and now - oldest,
+        )
+
+    def _show(self, states: list[WorkerState]) -> None:
+        monotonic = clock.monotonic()
+        if states == self._shown and monotonic - self._shown_at < WORKERS_SHOWN_EVERY:
+            return
+        self._shown, self._shown_at = states, monotonic
+        identity = self._crew.identity
+        self._dispatcher.submit(
+            lambda db, now: daemons.show_workers(db, identity, states, now)
+        )
+
+    def _states(self) -> list[WorkerState]:
+        workers = [*self._pool.workers, *self._pool.stuck]
+        return [health(worker.name, worker.current) for worker in workers]
+
+    def _attempts(self) -> list[Attempt]:
+        return list(self._dispatcher.attempts.values())
+
+    def _pass_on_progress(self, attempts: list[Attempt]) -> None:
+        fresh = [attempt for attempt in attempts if attempt.progress_is_new]
+        reports = []
+        for attempt in fresh:
+            attempt.progress_is_new = False
+            if attempt.progress is not None:
+                done, total, message = attempt.progress
+                reports.append((attempt.job.id, attempt.job.attempt, done, total, message))
+        if reports:
+            self._dispatcher.submit(
+                lambda db, now: daemons.save_progress(db, reports, now)
+            )
+
+    def _database(self, sweep: str) -> Database:
+        """The sweep's own connection; each sweep has one thread, which opens it."""
+        if sweep not in self._connections:
+            self._connections[sweep] = open_database(self._path, now=clock.now_ms())
+        return self._connections[sweep]

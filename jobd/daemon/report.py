@@ -1,0 +1,133 @@
+"""What the dispatcher logs: only what is already durable, one outcome line per attempt."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobd import clock
+from jobd.core.job import Job, Succeeded
+from jobd.core.lifecycle import LOSE, PARK, RELEASE, TIME_OUT, JobStatus, Move
+from jobd.daemon.attempt import Attempt, Ended
+from jobd.daemon.ledger import Applied, Settled, Verdict
+from jobd.log import job_logger, logger
+
+EVERY_MINUTE = 60.0
+LOCKED_AFTER = 1.0
+
+_LEVELS: Mapping[JobStatus, str] = {
+    JobStatus.RETRYING: "warning",
+    JobStatus.DEAD_LETTER: "error",
+    JobStatus.FAILED: "error",
+}
+
+
+class Report:
+    """Counts outcomes for the drain report, and logs them."""
+
+    def __init__(self) -> None:
+        self.log = logger()
+        self.finished = 0
+        self.given_back = 0
+        self._full_said_at: float | None = None
+        self._locked_said = 0.0
+
+    def applied(self, applied: Applied, claimed: list[Job]) -> None:
+        """A transaction was committed."""
+        for ended, enqueued in applied.completed:
+            self._completed(ended, enqueued)
+        for verdict in applied.verdicts:
+            self._verdict(verdict)
+        for settled in applied.settled:
+            self._settled(settled)
+        for ended in applied.late:
+            self._late(ended)
+        for job in claimed:
+            self.log.debug("job.claimed", job_id=job.id, job_type=job.job_type, queue=job.queue,
+                           attempt=job.attempt, buffered=job.buffered)
+        if self._full_said_at is not None:
+            self._full_said_at = None
+            self.log.info("store.recovered")
+
+    def locked(self, waited: float, path: Path) -> None:
+        """Another process has held the write lock for `waited` seconds."""
+        if waited < LOCKED_AFTER:
+            self._locked_said = 0.0
+        elif waited - self._locked_said >= 10.0 or not self._locked_said:
+            self._locked_said = waited
+            self.log.warning("store.locked", database=str(path), waited_s=round(waited, 1),
+                             holder_pid=None)
+
+    def disk_full(self, error: str, monotonic: float) -> None:
+        if self._full_said_at is None or monotonic - self._full_said_at >= EVERY_MINUTE:
+            self._full_said_at = monotonic
+            self.log.error("store.full", error=error)
+
+    def row_refused(self, attempt: Attempt, error: str) -> None:
+        self.log.error("store.row_refused", **_keys(attempt), error=error)
+
+    def _completed(self, ended: Ended, enqueued: list[int]) -> None:
+        self.finished += 1
+        attempt = ended.attempt
+        extra = {"enqueued": enqueued} if enqueued else {}
+        self.log.info(
+            "job.completed", **_keys(attempt), status="completed",
+            claimed_at=clock.iso(attempt.job.claimed_at), started_at=clock.iso(attempt.started_at),
+            duration_ms=round(ended.duration * 1000, 3), **extra,
+        )
+
+    def _settled(self, settled: Settled) -> None:
+        move, settlement = settled.move, settled.settlement
+        if settlement.started_at is None and move.target is JobStatus.PENDING:
+            self.given_back += 1
+            self.log.debug("job.given_back", job_id=settlement.job_id, job_type=settlement.job_type,
+                           queue=settlement.queue, attempt=settlement.attempt)
+            return
+        self.given_back += move is RELEASE
+        self.finished += move is not RELEASE
+        if settled.ended is not None and isinstance(settled.ended.ending, Succeeded):
+            self._late(settled.ended)
+        keys = {
+            "job_id": settlement.job_id, "job_type": settlement.job_type,
+            "queue": settlement.queue, "attempt": settlement.attempt,
+            "worker": settlement.worker, "status": move.target.value,
+            "failure_type": settlement.failure_type and settlement.failure_type.value,
+            "error": settlement.error_message,
+            "reason": settlement.dead_letter_reason,
+            "next_retry_at": clock.iso(settlement.next_retry_at),
+            "scheduled_at": clock.iso(settlement.scheduled_at),
+            "claimed_at": clock.iso(settlement.claimed_at),
+            "started_at": clock.iso(settlement.started_at),
+            "duration_ms": None if settled.ended is None else round(
+                settled.ended.duration * 1000, 3),
+            "rescued": settled.ended is None or None,
+        }
+        self._say(_LEVELS.get(move.target, "info"), move, keys)
+
+    def _late(self, ended: Ended) -> None:
+        self.log.warning("job.late_result", **_keys(ended.attempt),
+                         succeeded=isinstance(ended.ending, Succeeded))
+
+    def _verdict(self, verdict: Verdict) -> None:
+        attempt = verdict.attempt
+        keys: dict[str, Any] = {**_keys(attempt), "status": verdict.move.target.value}
+        if verdict.move is TIME_OUT:
+            self._say("warning", TIME_OUT, {**keys, "timeout_s": attempt.timeout})
+        elif verdict.move is LOSE:
+            self._say("warning", LOSE, {**keys, "reason": str(attempt.stopping.reason)})
+        else:
+            self._say("error", PARK, {**keys, "reason": f"still executing in {attempt.worker}"})
+
+    def _say(self, level: str, move: Move, keys: Mapping[str, Any]) -> None:
+        known = {key: value for key, value in keys.items() if value is not None}
+        getattr(self.log, level)(move.event, **known)
+
+
+def _keys(attempt: Attempt) -> dict[str, Any]:
+    job = attempt.job
+    return {"job_id": job.id, "job_type": job.job_type, "queue": job.queue,
+            "attempt": job.attempt, "worker": attempt.worker}
+
+
+def job_log(attempt: Attempt) -> Any:
+    """The logger that a handler gets: each line carries the job's keys."""
+    return job_logger(_keys(attempt))

@@ -1,0 +1,52 @@
+"""Signals as bytes on a socket that the main thread reads: the handlers do nothing."""
+
+import select
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+RELOAD = signal.SIGHUP
+
+
+class SignalBox:
+    """Where signals and messages of other threads reach the main thread."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Catch SIGTERM, SIGINT and SIGHUP for the block; only the main thread may."""
+        before = {number: signal.signal(number, _nothing) for number in (*STOPS, RELOAD)}
+        old = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(old)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def ring(self) -> None:
+        """Wake the main thread; callable from any thread."""
+        try:
+            self._writer.send(b"\x00")
+        except BlockingIOError:
+            pass  # it has enough to read already
+
+    def wait(self, timeout: float) -> list[int]:
+        """The signal numbers that arrived, after at most `timeout` seconds."""
+        ready, _, _ = select.select([self._reader], [], [], timeout)
+        if not ready:
+            return []
+        try:
+            return [number for number in self._reader.recv(4096) if number]
+        except BlockingIOError:
+            return []
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """The byte in the wakeup socket is all that a signal does."""

@@ -1,0 +1,100 @@
+"""APScheduler wired to the sweeps: when each is due, and what happens when the clock steps."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_ERROR
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from jobd import clock
+from jobd.log import logger
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Something to be called every `interval` seconds."""
+
+    name: str
+    interval: float
+    call: Callable[[], None]
+
+
+class FromNow(BaseTrigger):  # type: ignore[misc]
+    """Fires `interval` after now, so that no step of the clock makes it catch up or spin."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = timedelta(seconds=interval)
+
+    def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
+        return now + self._interval
+
+
+class Sweeper:
+    """One scheduler, and one executor thread for each sweep, so that none waits for another."""
+
+    def __init__(self, sweeps: list[Sweep]) -> None:
+        logging.getLogger("apscheduler").addHandler(logging.NullHandler())
+        logging.getLogger("apscheduler").propagate = False
+        self.entered: dict[str, float] = {}
+        """When each sweep was last entered, on the monotonic clock."""
+        self._sweeps = sweeps
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={sweep.name: ThreadPoolExecutor(1) for sweep in sweeps},
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._scheduler.add_listener(_sweep_failed, EVENT_JOB_ERROR)
+
+    def start(self) -> None:
+        for sweep in self._sweeps:
+            self._scheduler.add_job(
+                self._enter, FromNow(sweep.interval), args=[sweep], id=sweep.name,
+                executor=sweep.name,
+            )
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def run_now(self) -> None:
+        """After a step of the wall clock: every sweep is due, whatever the old clock said."""
+        now = datetime.now(UTC)
+        for sweep in self._sweeps:
+            self._scheduler.modify_job(sweep.name, next_run_time=now)
+
+    def _enter(self, sweep: Sweep) -> None:
+        self.entered[sweep.name] = clock.monotonic()
+        sweep.call()
+
+
+def _sweep_failed(event: Any) -> None:
+    logger().error("sweep.failed", sweep=event.job_id, error=str(event.exception),
+                   traceback=event.traceback)
+
+
+class StepDetector:
+    """Notices when the wall clock moved against the monotonic one."""
+
+    TOLERANCE_MS = 1_000
+
+    def __init__(self, wall_ms: int, monotonic: float) -> None:
+        self._offset = wall_ms - monotonic * 1000
+
+    def step(self, wall_ms: int, monotonic: float) -> int:
+        """By how many ms the wall clock was stepped since the last call; 0 when it was not."""
+        offset = wall_ms - monotonic * 1000
+        moved = round(offset - self._offset)
+        if abs(moved) <= self.TOLERANCE_MS:
+            # Slewing by NTP and rounding are no step; they must not add up to one either.
+            self._offset = offset
+            return 0
+        self._offset = offset
+        return moved
+
+

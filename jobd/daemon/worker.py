@@ -1,0 +1,106 @@
+"""JobWorker threads, and the pool that owns them."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+from jobd import clock
+from jobd.daemon.attempt import Attempt, Ended
+from jobd.daemon.context import JobContext, Surroundings
+from jobd.daemon.run_python import PythonRunner
+
+Inbox = queue.SimpleQueue[Attempt | None]
+
+
+class JobWorker:
+    """One thread: take an attempt, run its handler, report how it ended, again.
+
+    It never touches SQLite. When its attempt was abandoned as a zombie its place has been
+    refilled, so it reports the late ending and goes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inbox: Inbox,
+        report: Callable[[Ended], None],
+        surroundings: Surroundings,
+        running: Callable[[], float],
+        runner: PythonRunner,
+    ) -> None:
+        self.name = name
+        self.current: Attempt | None = None
+        self.abandoned = False
+        self._inbox = inbox
+        self._report = report
+        self._surroundings = surroundings
+        self._running = running
+        self._runner = runner
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _work(self) -> None:
+        while (attempt := self._inbox.get()) is not None:
+            if attempt.take():
+                self._run(attempt)
+                if self.abandoned:
+                    break
+        self._runner.close()
+
+    def _run(self, attempt: Attempt) -> None:
+        self.current = attempt
+        started = clock.monotonic()
+        attempt.begin(self.name, threading.get_ident(), clock.now_ms(), self._running())
+        ending = self._runner.run(attempt, JobContext(attempt, self._surroundings))
+        attempt.ended = True
+        self.current = None
+        self._report(Ended(attempt, ending, clock.monotonic() - started))
+
+
+class WorkerPool:
+    """The workers of one daemon: `size` of them able to take work, besides any that are stuck."""
+
+    def __init__(self, size: int, make: Callable[[str, Inbox], JobWorker]) -> None:
+        self.size = size
+        self.inbox: Inbox = queue.SimpleQueue()
+        self._make = make
+        self._made = 0
+        self.workers: list[JobWorker] = []
+        self.stuck: list[JobWorker] = []
+
+    def start(self) -> None:
+        for _ in range(self.size):
+            self._add()
+
+    def hand_over(self, attempt: Attempt) -> None:
+        self.inbox.put(attempt)
+
+    def replace_stuck(self, attempt: Attempt) -> None:
+        """Give up the worker of this attempt and put a new one in its place."""
+        worker = next((each for each in self.workers if each.current is attempt), None)
+        if worker is not None:
+            worker.abandoned = True
+            self.workers.remove(worker)
+            self.stuck.append(worker)
+            self._add()
+
+    def stuck_count(self) -> int:
+        """How many threads are still lost; those that came back are forgotten."""
+        self.stuck = [worker for worker in self.stuck if worker.current is not None]
+        return len(self.stuck)
+
+    def stop(self) -> None:
+        """Let idle workers go; busy ones go when their handler returns."""
+        for _ in self.workers:
+            self.inbox.put(None)
+
+    def _add(self) -> None:
+        self._made += 1
+        worker = self._make(f"JobWorker-{self._made}", self.inbox)
+        self.workers.append(worker)
+        worker.start()

@@ -1,0 +1,110 @@
+"""The lock that one active daemon, or a verb that needs the database alone, holds for life.
+
+The kernel frees it when its holder dies, however that happens: it alone says who is alive.
+"""
+
+import contextlib
+import fcntl
+import os
+import weakref
+from pathlib import Path
+
+from jobd import clock
+from jobd.store.files import create_file
+
+TRIES = 5
+BETWEEN_TRIES = 0.002
+
+
+class DaemonLock:
+    """`<database>.daemon`: an exclusive flock, with the holder's pid written into the file."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = _lock_path(database)
+        self._descriptor: int | None = None
+        _locks.add(self)
+
+    def acquire(self, blocking: bool) -> bool:
+        """Take the lock and write our pid; False when not `blocking` and another holds it."""
+        if self._descriptor is None:
+            self._descriptor = create_file(self._path)
+        if not (_wait(self._descriptor) if blocking else _try(self._descriptor)):
+            return False
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        return True
+
+    def holder(self) -> int | None:
+        """The pid that the last holder wrote; whether it still holds is for `is_held` to say."""
+        return _read_pid(self._path)
+
+    def release(self) -> None:
+        """Give the lock back; does nothing when it is not held."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                if _lock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    os.ftruncate(self._descriptor, 0)
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close our descriptor only: a forked child's copy must not outlive the daemon."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def is_held(database: Path) -> tuple[bool, int | None]:
+    """Whether someone holds the lock of `database`, and the pid that the holder wrote."""
+    path = _lock_path(database)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False, None
+    try:
+        if _lock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB):
+            return False, None
+        return True, _read_pid(path)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_path(database: Path) -> Path:
+    return Path(f"{os.path.abspath(database)}.daemon")
+
+
+def _wait(descriptor: int) -> bool:
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return True
+
+
+def _try(descriptor: int) -> bool:
+    """A few tries, because `is_held` in another process holds the lock for a moment."""
+    for _ in range(TRIES):
+        if _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return True
+        clock.pause(BETWEEN_TRIES)
+    return False
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read_pid(path: Path) -> int | None:
+    try:
+        return int(path.read_text().strip())
+    except (OSError, ValueError):
+        return None
+
+
+def _abandon_all() -> None:
+    for lock in _locks:
+        lock.abandon()
+
+
+_locks: weakref.WeakSet[DaemonLock] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_abandon_all)

@@ -1,0 +1,115 @@
+"""Reading all that an explanation of one job needs, in one snapshot."""
+
+import sqlite3
+from types import SimpleNamespace
+from typing import Any
+
+from jobd.core.config import Config
+from jobd.core.facts import Facts
+from jobd.core.lifecycle import FailureType
+from jobd.core.retry import Policy, retry_limit
+from jobd.store.overview import daemons, job_types
+from jobd.store.reading import Record, actions, attempts, job, progress, records, snapshot
+
+HOLDERS = 100
+
+
+def facts(
+    db: sqlite3.Connection,
+    job_id: int,
+    now: int,
+    *,
+    daemon_alive: bool,
+    config: Config,
+) -> Facts | None:
+    """What is known about a job now, or None when there is no such job.
+
+    Whether a daemon is alive only its lock can say, so the caller does; `config` gives what
+    neither the job nor its handler says.
+    """
+    with snapshot(db):
+        found = job(db, job_id)
+        if found is None:
+            return None
+        types = {each["name"]: each for each in job_types(db)}
+        handler = types.get(found["job_type"])
+        queue = _queue(db, found["queue"])
+        return Facts(
+            now=now,
+            job=found,
+            daemon_alive=daemon_alive,
+            daemon=next(iter(daemons(db)), None),
+            handled=handler is not None,
+            job_types=tuple(types),
+            ahead=_ahead(db, found),
+            executing=_executing(db, found),
+            concurrency=queue["concurrency"],
+            paused_at=queue["paused_at"],
+            paused_by=queue["paused_by"],
+            workers=_count(db, "SELECT count(*) FROM workers"),
+            busy=_count(
+                db,
+                "SELECT count(*) FROM job_queue "
+                "WHERE execution_over = 0 AND status IN ('running', 'timeout')",
+            ),
+            attempts=attempts(db, job_id),
+            actions=actions(db, job_id),
+            progress=progress(db, job_id),
+            timeout_ms=_timeout_ms(found, handler, config),
+            retry_limit=_retry_limit(found, handler, config),
+            zombie_hold_ms=round(1000 * config.timing.zombie_hold),
+            key_holder=_key_holder(db, found),
+        )
+
+
+def _timeout_ms(found: Record, handler: Record | None, config: Config) -> int | None:
+    own = found["timeout_ms"] or (handler and handler["timeout_ms"])
+    default = config.timing.timeout
+    return own or (None if default is None else round(1000 * default))
+
+
+def _retry_limit(found: Record, handler: Record | None, config: Config) -> int:
+    """As `decide` counts it, but for what a handler says of single failure types."""
+    policy = Policy(config.retry, handler["max_retries"] if handler else None)
+    counts: Any = SimpleNamespace(**found)
+    return retry_limit(counts, FailureType(found["failure_type"] or "unknown"), policy)
+
+
+def _queue(db: sqlite3.Connection, name: str) -> Record:
+    found = records(db, "SELECT * FROM queues WHERE name = ?", (name,))
+    return found[0] if found else {"concurrency": None, "paused_at": None, "paused_by": None}
+
+
+def _ahead(db: sqlite3.Connection, found: Record) -> int:
+    """How many ready jobs of the same queue are claimed before this one."""
+    return _count(
+        db,
+        """SELECT count(*) FROM job_queue WHERE ready = 1 AND queue = :queue
+            AND (priority > :priority OR priority = :priority AND id < :id)""",
+        found,
+    )
+
+
+def _executing(db: sqlite3.Connection, found: Record) -> list[int]:
+    """Jobs of the same queue whose execution is not over: they count towards its limit."""
+    rows = db.execute(
+        f"""SELECT id FROM job_queue WHERE execution_over = 0 AND queue = :queue AND id <> :id
+        ORDER BY id LIMIT {HOLDERS}""",
+        found,
+    ).fetchall()
+    return [job_id for (job_id,) in rows]
+
+
+def _key_holder(db: sqlite3.Connection, found: Record) -> int | None:
+    row = db.execute(
+        """SELECT id FROM job_queue WHERE unique_key IS NOT NULL AND unique_key = :unique_key
+            AND status IN ('pending', 'running', 'timeout', 'zombie', 'retrying')
+            AND id <> :id""",
+        found,
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _count(db: sqlite3.Connection, query: str, values: Record | None = None) -> int:
+    number: int = db.execute(query, values or {}).fetchone()[0]
+    return number

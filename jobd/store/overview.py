@@ -1,0 +1,83 @@
+"""Reading the whole at a glance: counts, queues, workers, daemons, and what they can run."""
+
+import sqlite3
+
+from jobd.core.lifecycle import COMPLETED, PENDING, JobStatus
+from jobd.store.reading import MANY, Record, records
+
+RECENT = 5
+
+# One statement is one snapshot. Everything but the two common statuses is counted in a partial
+# index that holds nothing else; completed is what remains of the whole.
+_COUNTS = """
+    SELECT 'every', count(*) FROM job_queue
+    UNION ALL SELECT 'waiting', count(*) FROM job_queue WHERE ready = 1
+    UNION ALL SELECT 'waiting', count(*) FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL
+    UNION ALL SELECT 'waiting', count(*) FROM job_queue
+        WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')
+    UNION ALL SELECT 'running', count(*) FROM job_queue
+        WHERE execution_over = 0 AND status = 'running'
+    UNION ALL SELECT status, count(*) FROM job_queue
+        WHERE status NOT IN ('pending', 'running', 'completed') GROUP BY status
+"""
+
+_QUEUES = f"""
+    WITH found (name, ready, waiting, running, head) AS (
+        SELECT queue, count(*), 0, 0, min(id) FROM job_queue WHERE ready = 1 GROUP BY queue
+        UNION ALL SELECT queue, 0, count(*), 0, NULL FROM job_queue
+            WHERE ready = 0 AND due_at IS NOT NULL GROUP BY queue
+        UNION ALL SELECT queue, 0, count(*), 0, NULL FROM job_queue
+            WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')
+            GROUP BY queue
+        UNION ALL SELECT queue, 0, 0, count(*), NULL FROM job_queue
+            WHERE execution_over = 0 GROUP BY queue
+        UNION ALL SELECT name, 0, 0, 0, NULL FROM queues
+    ),
+    summed AS (
+        SELECT name, sum(ready) AS ready, sum(waiting) AS waiting, sum(running) AS running,
+            max(head) AS head
+        FROM found GROUP BY name ORDER BY name LIMIT {MANY}
+    )
+    SELECT summed.name, summed.ready, waiting, running,
+        max(created_at, coalesce(scheduled_at, 0), coalesce(next_retry_at, 0)) AS oldest_ready_at,
+        queues.paused_at, queues.paused_by, queues.concurrency
+    FROM summed LEFT JOIN queues ON queues.name = summed.name
+        LEFT JOIN job_queue ON job_queue.id = head
+    ORDER BY summed.name
+"""
+
+
+def counts(db: sqlite3.Connection) -> dict[JobStatus, int]:
+    """How many jobs are in each of the nine statuses."""
+    found: dict[str, int] = {}
+    for name, count in db.execute(_COUNTS).fetchall():
+        found[name] = found.get(name, 0) + count
+    every, waiting = found.pop("every"), found.pop("waiting")
+    numbers = {status: found.get(status, 0) for status in JobStatus}
+    numbers[PENDING] = waiting - numbers[JobStatus.RETRYING]
+    numbers[COMPLETED] = every - sum(numbers.values())
+    return numbers
+
+
+def queues(db: sqlite3.Connection) -> list[Record]:
+    """Every queue that holds live jobs, is paused or has a limit.
+
+    `ready` jobs may be claimed now, `waiting` ones not yet; `running` counts every execution
+    that is not over. `oldest_ready_at` is since when the oldest ready job might have run.
+    """
+    return records(db, _QUEUES)
+
+
+def workers(db: sqlite3.Connection) -> list[Record]:
+    """The workers of the last daemon, as it last wrote them."""
+    return records(db, f"SELECT * FROM workers ORDER BY length(name), name LIMIT {MANY}")
+
+
+def daemons(db: sqlite3.Connection) -> list[Record]:
+    """The daemons that ran last, newest first."""
+    return records(db, f"SELECT * FROM daemons ORDER BY started_at DESC, rowid DESC LIMIT {RECENT}")
+
+
+def job_types(db: sqlite3.Connection) -> list[Record]:
+    """What the last daemon could run; empty when none has ever run."""
+    return records(db, f"SELECT * FROM job_types ORDER BY name LIMIT {MANY}")

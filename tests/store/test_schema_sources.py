@@ -1,0 +1,60 @@
+"""The two sources of the schema agree: the frozen migrations and the enums of today."""
+
+import re
+from contextlib import closing
+
+import pytest
+
+from jobd.core.lifecycle import LIVE, FailureType, JobStatus
+from jobd.store import schema
+from jobd.store.create_table import normal_text, read_index, read_table
+from jobd.store.migrations import MIGRATIONS
+from jobd.store.migrations.m004_fence_attempts import BIRTHS, INDEXES, MOVES
+
+LATEST = len(MIGRATIONS)
+
+
+def test_versions_count_from_one() -> None:
+    """A migration's version is its place in the history."""
+    assert [migration.version for migration in MIGRATIONS] == list(range(1, LATEST + 1))
+
+
+@pytest.mark.parametrize("version", range(LATEST + 1))
+def test_a_version_is_only_what_its_migrations_make(version: int) -> None:
+    """Every version's shape differs from its neighbour's, and each is found to be itself."""
+    shape = schema.expected(MIGRATIONS[:version])
+    shown = [v for v in range(1, LATEST + 1) if schema.shows(shape, v)]
+    assert shown == list(range(1, version + 1))
+
+
+def test_the_frozen_triggers_are_those_of_the_state_machine() -> None:
+    """The text in migration 004 is what the table of moves generates."""
+    assert normal_text(MOVES) == normal_text(schema.move_trigger_sql())
+    assert normal_text(BIRTHS) == normal_text(schema.birth_trigger_sql())
+
+
+def test_the_frozen_checks_are_the_enums() -> None:
+    """Migrations alone allow exactly the statuses and failure types of the enums."""
+    with closing(schema.build(MIGRATIONS)) as db:
+        for (sql,) in db.execute("SELECT sql FROM sqlite_schema WHERE type = 'table'").fetchall():
+            for column, clauses in read_table(sql).columns.items():
+                enum = {"status": JobStatus, "failure_type": FailureType}.get(column)
+                if enum:
+                    assert set(re.findall(r"'(\w+)'", clauses["check"])) == set(enum)
+
+
+def test_a_unique_key_is_held_by_live_jobs() -> None:
+    """The partial index on unique_key covers exactly the statuses that are not an end."""
+    where = next(read_index(sql).where for sql in INDEXES if "_unique_key" in sql)
+    assert set(re.findall(r"'(\w+)'", where)) == set(LIVE)
+
+
+@pytest.mark.parametrize("sql", [
+    "CREATE  TABLE\n\"T\" ( [A] Integer NOT\tNULL /* x */ DEFAULT 'B', -- y\n `c` TEXT)STRICT",
+    "create table t (a INTEGER CONSTRAINT odd not null default 'B', c text) strict",
+])
+def test_spelling_makes_no_difference(sql: str) -> None:
+    """Case, white space, comments, quoting and constraint names do not matter; literals do."""
+    wanted = read_table("CREATE TABLE t (a INTEGER NOT NULL DEFAULT 'B', c TEXT) STRICT")
+    assert read_table(sql) == wanted
+    assert read_table(sql.replace("'B'", "'b'")) != wanted
