@@ -5,6 +5,7 @@ from types import ModuleType
 from jobd.cli import (
     cancel,
     check,
+    demo,
     enqueue,
     explain,
     history,
@@ -12,6 +13,7 @@ from jobd.cli import (
     queue,
     release,
     retry,
+    run,
     show,
     status,
     wait,
@@ -20,6 +22,8 @@ from jobd.cli import (
 from jobd.cli import list as list_verb
 
 VERBS: tuple[ModuleType, ...] = (
+    run,
+    demo,
     enqueue,
     list_verb,
     show,

@@ -138,6 +138,7 @@ class MigrationManager:
             found = schema.examine(db, self.migrations)
             if not (found.faults or found.notes):
                 return Change(found.version)
+            _refuse_early(found.faults)
             with self._safely(db, found.version, now) as backup:
                 history = self.migrations[: found.version]
                 deeds = repair(db, history, discard, mapping or {}, now)
@@ -246,6 +247,13 @@ def _status(
         return MigrationStatus(version, name, "pending", None, None)
     status = "applied" if record.in_force else "pending"
     return MigrationStatus(version, name, status, record.applied_at, record.rollback_at)
+
+
+def _refuse_early(faults: Sequence[schema.Difference]) -> None:
+    """A table of a later version is no rubbish: its record comes first."""
+    early = [fault for fault in faults if fault.mend.endswith("--force")]
+    if early:
+        raise errors.SchemaError("\n".join(str(fault) for fault in early))
 
 
 def _unbroken(db: sqlite3.Connection) -> int:

@@ -137,6 +137,19 @@ def test_ids_go_on_after_a_repair(manager: MigrationManager) -> None:
     assert db.execute("SELECT max(id) FROM job_queue").fetchone() == (71,)
 
 
+def test_a_table_of_a_later_version_is_not_thrown_away(manager: MigrationManager) -> None:
+    """Repair stops at a table whose migration has no record: the record comes first."""
+    db = manager.database.connection
+    manager.down(NOW, 5)
+    db.execute("CREATE TABLE queues (name TEXT PRIMARY KEY, note TEXT)")
+    with pytest.raises(errors.SchemaError, match="mark-applied 6 --force"):
+        manager.repair(NOW)
+    manager.mark_migration_as_applied(6, NOW, force=True)
+    manager.repair(NOW)
+    manager.up(NOW)
+    assert manager.verify() == []
+
+
 @pytest.mark.parametrize(("discard", "mapping", "problem"), [
     (["job_queue.nothing"], {}, r"no table or column job_queue\.nothing"),
     ((), {"zombie": "failed"}, "--map zombie=failed"),
