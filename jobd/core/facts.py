@@ -94,8 +94,8 @@ def failure(facts: Facts) -> str:
 
 
 def first_line(text: str) -> str:
-    """The first line of a text that somebody else wrote, at most 200 characters of it."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    """The first line of a text that somebody else wrote, at most 200 characters, no full stop."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "").rstrip(".")
     return line if len(line) <= 200 else line[:199] + "…"
 
 

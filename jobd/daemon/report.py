@@ -10,6 +10,7 @@ from jobd.core.lifecycle import LOSE, PARK, RELEASE, TIME_OUT, JobStatus, Move
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.ledger import Applied, Settled, Verdict
 from jobd.log import job_logger, logger
+from jobd.store.files import write_lock_holder
 
 EVERY_MINUTE = 60.0
 LOCKED_AFTER = 1.0
@@ -55,7 +56,7 @@ class Report:
         elif waited - self._locked_said >= 10.0 or not self._locked_said:
             self._locked_said = waited
             self.log.warning("store.locked", database=str(path), waited_s=round(waited, 1),
-                             holder_pid=None)
+                             holder_pid=write_lock_holder(path))
 
     def disk_full(self, error: str, monotonic: float) -> None:
         if self._full_said_at is None or monotonic - self._full_said_at >= EVERY_MINUTE:

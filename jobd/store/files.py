@@ -19,3 +19,26 @@ def create_file(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
     os.fchmod(descriptor, file_mode(path))
     return descriptor
+
+
+WAL_WRITE_LOCK = "120"
+"""The byte of the -shm file that SQLite locks to write (sqlite.org/walformat.html, 2.3.1)."""
+
+
+def write_lock_holder(database: Path) -> int | None:
+    """The pid that holds SQLite's write lock, by /proc/locks; None when that does not say.
+
+    Looks at inodes only: opening the file and closing it would drop this process's own locks.
+    """
+    try:
+        inode = Path(f"{database}-shm").stat().st_ino
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        words = line.split()
+        if len(words) == 8 and words[3] == "WRITE" and words[6] == WAL_WRITE_LOCK:
+            pid, place = words[4], words[5]
+            if place.rsplit(":", 1)[-1] == str(inode):
+                return int(pid)
+    return None

@@ -87,8 +87,12 @@ def expected(migrations: tuple[Migration, ...]) -> Shape:
 def build(migrations: Sequence[Migration]) -> sqlite3.Connection:
     """An in-memory database as `migrations` make it."""
     db = sqlite3.connect(":memory:", isolation_level=None)
-    for migration in migrations:
-        migration.up(db)
+    try:
+        for migration in migrations:
+            migration.up(db)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

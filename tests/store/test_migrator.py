@@ -145,17 +145,17 @@ def test_down_of_a_drifted_schema_is_refused(database: Database) -> None:
 
 
 class Bad(Migration):
-    """Does something, and then goes wrong; a subclass says how."""
+    """Does something, and then goes wrong over the rows it meets; a subclass says how."""
 
     version = LATEST + 1
     name = "bad"
 
     def up(self, db: sqlite3.Connection) -> None:
-        db.execute("CREATE TABLE half_made (a TEXT)")
+        db.execute("CREATE TABLE half_made (id INTEGER CHECK (id < 5))")
         self.go_wrong(db)
 
     def go_wrong(self, db: sqlite3.Connection) -> None:
-        db.execute("INSERT INTO half_way VALUES (1)")
+        db.execute("INSERT INTO half_made SELECT id FROM job_queue")
 
 
 class Lossy(Bad):
@@ -165,12 +165,11 @@ class Lossy(Bad):
 
 class Orphaning(Bad):
     def go_wrong(self, db: sqlite3.Connection) -> None:
-        db.execute("INSERT INTO half_made VALUES ('x')")
         db.execute("UPDATE job_attempts SET job_id = 999, attempt = job_id")
 
 
 @pytest.mark.parametrize(("migration", "error"), [
-    (Bad(), "no such table: half_way"),
+    (Bad(), "CHECK constraint failed: id < 5"),
     (Lossy(), "job_queue had 9 rows and would have 8"),
     (Orphaning(), "row 1 of job_attempts refers to a row that job_queue does not have"),
 ])
@@ -180,7 +179,7 @@ def test_a_failing_migration_leaves_no_trace(
     """Neither table nor record nor version nor backup; foreign keys are on again."""
     fill(database.connection)
     before = state(database.connection)
-    with pytest.raises((sqlite3.OperationalError, errors.SchemaError), match=error):
+    with pytest.raises((sqlite3.IntegrityError, errors.SchemaError), match=error):
         MigrationManager(database, (*MIGRATIONS, migration)).up(NOW)
     assert state(database.connection) == before
     assert database.connection.execute("PRAGMA foreign_keys").fetchone() == (1,)

@@ -1,0 +1,17 @@
+"""The house that each test of the daemon gets for itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.harness import House, close_gates
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A fresh directory with the standard handlers; every daemon in it is ended afterwards."""
+    with House(tmp_path) as made:
+        made.handlers("")
+        yield made
+    close_gates()
