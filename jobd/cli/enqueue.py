@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             job_id, created = enqueue(db, new, clock.now_ms())
         poke(found.db)
     if warning:
-        print(f"jobd: {printable(warning)}; the job waits for one that has", file=sys.stderr)
+        print(f"jobd: {printable(warning)}; the job waits until one has", file=sys.stderr)
     _report(args, job_id, created)
     return DONE
 

@@ -27,8 +27,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "list", help=text, description=text,
         epilog="example:  jobd list --status dead_letter --limit 20",
     )
-    parser.add_argument("--status", choices=[status.value for status in JobStatus], metavar="STATUS",
-                        help=", ".join(JobStatus))
+    parser.add_argument("--status", metavar="STATUS", help=", ".join(JobStatus),
+                        choices=[status.value for status in JobStatus])
     parser.add_argument("--queue", metavar="NAME", help="only jobs of this queue")
     parser.add_argument("--type", dest="job_type", metavar="TYPE", help="only jobs of this type")
     parser.add_argument("--batch", metavar="ID", help="only items of this batch")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from jobd import errors
+from jobd.cli.table import printable
 from jobd.cli.verbs import VERBS
 from jobd.core.version import VERSION
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except errors.JobdError as error:
         for line in str(error).splitlines() or [type(error).__name__]:
-            print(f"jobd: {_printable(line)}", file=sys.stderr)
+            print(f"jobd: {printable(line)}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -89,8 +90,3 @@ def _global_options_first(argv: Sequence[str]) -> list[str]:
         del rest[index : index + taken]
         end -= taken
     return first + rest
-
-
-def _printable(text: str) -> str:
-    """Text of others must not drive the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

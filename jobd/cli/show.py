@@ -68,7 +68,9 @@ def _text(found: reading.Record) -> str:
     lines += _progress(found["progress"], now)
     if found["checkpoint"]:
         lines.append(f"  {'checkpoint':<24}{printable(found['checkpoint']['state'])}")
-    lines += _block("traceback", found["last_error_traceback"])
+    told = [each["traceback"] for each in found["attempts"]]
+    if found["last_error_traceback"] not in told:
+        lines += _block("traceback", found["last_error_traceback"])
     for attempt in found["attempts"]:
         lines += _attempt(attempt, now)
     return "\n".join(lines)
@@ -109,5 +111,5 @@ def _block(name: str, text: str | None, depth: int = 2) -> list[str]:
     """A text of several lines beneath its name; each line is escaped for itself."""
     if not text:
         return []
-    indent = " " * depth
-    return [f"{indent}{name}:", *(f"{indent}  {printable(line)}" for line in text.split("\n"))]
+    indent, lines = " " * depth, text.rstrip().split("\n")
+    return [f"{indent}{name}:", *(f"{indent}  {printable(line)}" for line in lines)]

@@ -81,7 +81,7 @@ def _daemon(daemons: list[Record], alive: bool, pid: int | None) -> str:
     if newest is None:
         return "none has run yet; `jobd run` starts one"
     seen = ago(newest["stopped_at"] or newest["seen_at"], now)
-    return f"none is active; the last one, pid {newest['pid']}, was seen {seen}"
+    return f"none is active; the last one, pid {newest['pid']}, was last seen {seen}"
 
 
 def _line(name: str, text: str) -> None:

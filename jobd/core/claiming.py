@@ -16,6 +16,8 @@ class Head(Protocol):
     @property
     def job_type(self) -> str: ...
     @property
+    def attempt(self) -> int: ...
+    @property
     def rescue_count(self) -> int: ...
 
 
@@ -39,9 +41,10 @@ def choose(
 ) -> Choice:
     """Choose from `heads` (best first) for `free` workers and `buffer` places behind them.
 
-    `room` says how many more each limited queue may execute. A job that lost its worker before
-    is never buffered, and of the suspects only one runs at a time, so that one culprit cannot
-    take innocent jobs to the bound.
+    `room` says how many more each limited queue may execute. Only a job that was never claimed
+    before is buffered: the start of a buffered job is written a moment after it, so one that
+    kills its daemon at once goes uncharged that time, but never again. Of the suspects only one
+    runs at a time, so that one culprit cannot take innocent jobs to the bound.
     """
     choice = Choice()
     left = dict(room)
@@ -54,7 +57,7 @@ def choose(
             choice.direct.append(head.id)
             suspect_runs = suspect_runs or head.rescue_count >= SUSPECT
             _use(left, head.queue)
-        elif len(choice.buffered) < buffer and head.rescue_count == 0:
+        elif len(choice.buffered) < buffer and head.attempt == 0:
             choice.buffered.append(head.id)
             _use(left, head.queue)
     return choice

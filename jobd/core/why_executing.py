@@ -125,4 +125,4 @@ def _hangs(facts: Facts) -> str:
     lines = [line for line in lines if line]
     places = [index for index, line in enumerate(lines) if line.startswith("File ")]
     innermost = lines[places[-1] : places[-1] + 2] if places else lines[-1:]
-    return f" It hung at: {' '.join(innermost)[:300]}." if innermost else ""
+    return f" It hung at: {': '.join(innermost)[:300]}." if innermost else ""

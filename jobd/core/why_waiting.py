@@ -88,7 +88,7 @@ def no_daemon(facts: Facts) -> str:
     if last is None:
         return "No daemon has run on this database yet: start one."
     seen = last["stopped_at"] or last["seen_at"]
-    was = f"the last one, pid {last['pid']}, was seen {age(facts.now, seen)}"
+    was = f"the last one, pid {last['pid']}, was last seen {age(facts.now, seen)}"
     return f"No daemon is active ({was}): start one."
 
 

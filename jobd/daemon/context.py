@@ -27,6 +27,12 @@ class Checkpoint:
     saved: threading.Event = field(default_factory=threading.Event)
     refusal: str | None = None
 
+    def answer(self, *, kept: bool) -> None:
+        """Let the handler go on."""
+        if not kept:
+            self.refusal = "this attempt is not the current one any more"
+        self.saved.set()
+
 
 @dataclass(frozen=True)
 class Surroundings:

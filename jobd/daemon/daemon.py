@@ -18,6 +18,7 @@ from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.context import Surroundings
 from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
+from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
 from jobd.daemon.patrol import Patrol
 from jobd.daemon.report import Report, job_log
@@ -64,9 +65,12 @@ class Daemon:
         self._crew = Crew(handlers, config, self.identity, self._announced)
         self._wakeup = Wakeup(path)
         self._pool = WorkerPool(config.pool.workers, self._worker)
+        self.hand = Hand(self._pool, self._crew)
         self._ledger = Ledger(self.identity.id, self._crew.policy, random.random)
         self.dispatcher = self._dispatcher(path)
-        self._patrol = Patrol(path, self._crew, self._pool, self.dispatcher, self._running_clock)
+        self._patrol = Patrol(
+            path, self._crew, self._pool, self.hand, self.dispatcher, self._running_clock
+        )
         self._sweeper = Sweeper(self._patrol.sweeps())
 
     def run(self) -> int:
@@ -139,14 +143,14 @@ class Daemon:
         log = logger()
         notify("STOPPING=1")
         grace = self._config.timing.shutdown_grace
-        log.info("daemon.stopping", grace_s=grace, in_hand=len(self.dispatcher.attempts),
+        log.info("daemon.stopping", grace_s=grace, in_hand=len(self.hand.attempts),
                  exit_status=status)
         self.dispatcher.drain()
         if not self._wait_for_attempts(grace):
-            for attempt in list(self.dispatcher.attempts.values()):
+            for attempt in list(self.hand.attempts.values()):
                 attempt.cut_short()
             self._wait_for_attempts(LAST_MOMENT)
-        left = list(self.dispatcher.attempts.values())
+        left = list(self.hand.attempts.values())
         self.dispatcher.submit(self._ledger.request_stop(left))
         self.dispatcher.submit(lambda db, now: daemons.sign_off(db, self.identity, now))
         self.dispatcher.finish(LONGEST_FINISH)
@@ -158,7 +162,7 @@ class Daemon:
         """Whether every attempt ended in time; a second signal ends the waiting."""
         deadline = clock.monotonic() + grace
         while self.dispatcher.is_alive():
-            waited_for = [a for a in list(self.dispatcher.attempts.values())
+            waited_for = [a for a in list(self.hand.attempts.values())
                           if a.zombie_since is None]
             if not waited_for:
                 return True
@@ -191,7 +195,7 @@ class Daemon:
         )
         second = open_database(path, shared=True, now=now)
         return Dispatcher(
-            writer, Checkpointer(writer, second), self._wakeup, self._pool, self._crew,
+            writer, Checkpointer(writer, second), self._wakeup, self.hand, self._crew,
             self._ledger, self.report, self.running,
         )
 

@@ -43,11 +43,11 @@ class Batch:
     orphans: list[Row] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     starts: list[Attempt] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(
-            self.ended or self.verdicts or self.orphans or self.checkpoints or self.starts
-        )
+        return bool(self.ended or self.verdicts or self.orphans or self.checkpoints
+                    or self.starts or self.writes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +236,8 @@ class Ledger:
         if batch.checkpoints:
             asked = [(c.attempt.job.id, c.attempt.job.attempt, c.state) for c in batch.checkpoints]
             applied.checkpoints = set(daemons.save_checkpoints(db, asked, now))
+        for write in batch.writes:
+            write(db, now)
 
     def request_stop(self, attempts: Sequence[Attempt]) -> Write:
         """The write that marks attempts which the stopping daemon leaves running."""

@@ -6,6 +6,7 @@ from jobd import clock
 from jobd.daemon.attempt import Attempt
 from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
+from jobd.daemon.hand import Hand
 from jobd.daemon.sweeper import Sweep
 from jobd.daemon.sweeps import OrphanSweep, health, sweep_timeouts, sweep_zombies
 from jobd.daemon.worker import WorkerPool
@@ -26,12 +27,14 @@ class Patrol:
         path: Path,
         crew: Crew,
         pool: WorkerPool,
+        hand: Hand,
         dispatcher: Dispatcher,
         running_clock: clock.RunningClock,
     ) -> None:
         self._path = path
         self._crew = crew
         self._pool = pool
+        self._hand = hand
         self._dispatcher = dispatcher
         self._running_clock = running_clock
         self._orphans = OrphanSweep()
@@ -61,7 +64,7 @@ class Patrol:
         for verdict in sweep_zombies(self._attempts(), self._crew.config.timing, running):
             self._dispatcher.submit(verdict)
         rows = outcomes.executing_rows(self._database("zombies").connection)
-        for row in self._orphans.sweep(rows, self._dispatcher.attempts):
+        for row in self._orphans.sweep(rows, self._hand.attempts):
             logger().error("job.stray_found", job_id=row.id, attempt=row.attempt)
             self._dispatcher.submit(row)
 
@@ -82,7 +85,7 @@ class Patrol:
         logger().info(
             "pool.health", workers=self._pool.size,
             busy=sum(state.job_id is not None for state in states),
-            stuck=self._pool.stuck_count(), in_hand=len(self._dispatcher.attempts),
+            stuck=self._pool.stuck_count(), in_hand=len(self._hand.attempts),
             ready=depth, oldest_ready_ms=oldest and now - oldest,
         )
 
@@ -101,7 +104,7 @@ class Patrol:
         return [health(worker.name, worker.current) for worker in workers]
 
     def _attempts(self) -> list[Attempt]:
-        return list(self._dispatcher.attempts.values())
+        return list(self._hand.attempts.values())
 
     def _pass_on_progress(self, attempts: list[Attempt]) -> None:
         fresh = [attempt for attempt in attempts if attempt.progress_is_new]

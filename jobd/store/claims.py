@@ -24,6 +24,7 @@ class Head:
     id: int
     queue: str
     job_type: str
+    attempt: int
     rescue_count: int
 
 
@@ -46,8 +47,8 @@ _OPEN_QUEUES = """
 
 _HEADS = f"""
     {_OPEN_QUEUES}
-    SELECT json_group_array(json_array(id, queue, job_type, rescue_count)) FROM (
-        SELECT j.id, j.queue, j.job_type, j.rescue_count
+    SELECT json_group_array(json_array(id, queue, job_type, attempt, rescue_count)) FROM (
+        SELECT j.id, j.queue, j.job_type, j.attempt, j.rescue_count
         FROM open_queue CROSS JOIN job_queue AS j
         WHERE j.id IN (
             SELECT id FROM job_queue

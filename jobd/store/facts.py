@@ -47,11 +47,7 @@ def facts(
             paused_at=queue["paused_at"],
             paused_by=queue["paused_by"],
             workers=_count(db, "SELECT count(*) FROM workers"),
-            busy=_count(
-                db,
-                "SELECT count(*) FROM job_queue "
-                "WHERE execution_over = 0 AND status IN ('running', 'timeout')",
-            ),
+            busy=_busy(db),
             attempts=attempts(db, job_id),
             actions=actions(db, job_id),
             progress=progress(db, job_id),
@@ -98,6 +94,15 @@ def _executing(db: sqlite3.Connection, found: Record) -> list[int]:
         found,
     ).fetchall()
     return [job_id for (job_id,) in rows]
+
+
+def _busy(db: sqlite3.Connection) -> int:
+    """How many workers a job holds: a zombie's place in the pool has been filled anew."""
+    return _count(
+        db,
+        """SELECT count(*) FROM job_queue
+        WHERE execution_over = 0 AND status IN ('running', 'timeout')""",
+    )
 
 
 def _key_holder(db: sqlite3.Connection, found: Record) -> int | None:

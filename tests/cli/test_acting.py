@@ -151,9 +151,6 @@ def test_queue_list_shows_who_paused(jobd: Jobd) -> None:
 def test_workers_says_that_no_daemon_lives(jobd: Jobd, store: Any) -> None:
     """What stands in the table is what the last one left."""
     store.register()
-    identity = daemons.DaemonIdentity("d1", 4711, None, "0.1.0")
-    with store.opened() as database, database.transaction() as db:
-        daemons.show_workers(db, identity, [daemons.WorkerState("JobWorker-1")], NOW)
     status, out, err = jobd("workers")
     assert status == 0
     assert "JobWorker-1" in out

@@ -134,7 +134,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], str]] = [
      ["Its daemon is gone; the active one settles it"], "jobd explain 17"),
     ("timeout", TIMEOUT, {"timeout_ms": MINUTE, "attempts": [attempt(stack=STACK)]},
      ["passed its timeout of 1 min", "(3 s ago)", "told to stop", "may still be executing",
-      'It hung at: File "/srv/app/jobs.py", line 12, in fetch answer = sock.recv(1).'],
+      'It hung at: File "/srv/app/jobs.py", line 12, in fetch: answer = sock.recv(1).'],
      "jobd show 17"),
     ("timeout, no stack", TIMEOUT, {}, ["told to stop", "it becomes zombie"], "jobd show 17"),
     ("timeout, cancel asked", TIMEOUT | {"cancel_requested_at": NOW}, {},

@@ -268,7 +268,7 @@ class House:
 
     # Asking, as a user does.
 
-    def jobd(self, *args: str, expect: int = 0) -> str:
+    def cli(self, *args: str, expect: int = 0) -> str:
         """Run the command line; its standard output."""
         done = subprocess.run(
             self.argv(*args), env=self.env, capture_output=True, text=True, timeout=DEADLINE,
@@ -278,8 +278,8 @@ class House:
         assert done.returncode == expect, (args, done.returncode, done.stdout, done.stderr)
         return done.stdout
 
-    def jobd_json(self, *args: str, expect: int = 0) -> Any:
-        return json.loads(self.jobd(*args, "--json", expect=expect))
+    def cli_json(self, *args: str, expect: int = 0) -> Any:
+        return json.loads(self.cli(*args, "--json", expect=expect))
 
     @property
     def queue(self) -> jobd.Queue:

@@ -1,0 +1,124 @@
+"""The attempts that this process has in hand: with a worker, or buffered for the next free one.
+
+Only the dispatcher changes it; sweeps read it.
+"""
+
+import sqlite3
+from collections.abc import Collection, Sequence
+
+from jobd.core.claiming import SUSPECT, choose
+from jobd.core.job import EndedEarly, Job, StopReason
+from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
+from jobd.daemon.attempt import Attempt, Ended
+from jobd.daemon.buffer import BufferRoom
+from jobd.daemon.crew import Crew
+from jobd.daemon.ledger import Verdict
+from jobd.daemon.worker import WorkerPool
+from jobd.store import claims, daemons
+
+HELD_AT_MOST = 0.1
+
+
+class Hand:
+    """Attempts by job id: one job never has two here."""
+
+    def __init__(self, pool: WorkerPool, crew: Crew) -> None:
+        self.attempts: dict[int, Attempt] = {}
+        self.buffered: dict[int, Attempt] = {}
+        self._pool = pool
+        self._crew = crew
+        self._buffer_room = BufferRoom()
+
+    def room(self, leaving: int, monotonic: float) -> tuple[int, int]:
+        """How many jobs may go to free workers and how many into the buffer, once `leaving`
+        attempts are put down."""
+        in_hand = len(self.attempts) - leaving - self._pool.stuck_count()
+        free = max(0, self._pool.size - in_hand)
+        held = max(0, in_hand - self._pool.size)
+        return free, max(0, self._buffer_room.allowed(monotonic) - held)
+
+    def claim(
+        self, db: sqlite3.Connection, room: tuple[int, int], worker_id: str, now: int
+    ) -> tuple[list[Job], bool]:
+        """Claim what there is room for; returns it, and whether another look is worth it."""
+        free, buffer = room
+        queue_room = self._crew.queue_room(db)
+        # Suspects may be passed over, so look a little further than there is room.
+        limit = free + buffer + 2 * self._pool.size
+        heads = claims.heads(db, limit, [name for name, left in queue_room.items() if left <= 0])
+        choice = choose(
+            heads,
+            free=free,
+            buffer=buffer,
+            handled=self._crew.handlers,
+            room=queue_room,
+            suspect_runs=any(a.job.rescue_count >= SUSPECT for a in self.attempts.values()),
+        )
+        if choice.without_handler:
+            claims.set_aside_without_handler(db, choice.without_handler)
+        claimed = claims.claim(db, choice.direct, choice.buffered, worker_id, now)
+        return claimed, bool(choice.without_handler) or len(heads) == limit
+
+    def take(self, db: sqlite3.Connection, claimed: Sequence[Job], running: float) -> None:
+        """Claimed jobs become attempts, and go to the workers."""
+        retried = [job.id for job in claimed if job.attempt > 1]
+        saved = daemons.checkpoints_of(db, retried) if retried else {}
+        for job in claimed:
+            attempt = self._crew.attempt(job, running)
+            attempt.checkpoint = saved.get(job.id)
+            self.attempts[job.id] = attempt
+            if job.buffered:
+                self.buffered[job.id] = attempt
+            self._pool.hand_over(attempt)
+
+    def put_down(self, ended: Sequence[Ended], monotonic: float) -> None:
+        """These attempts are settled in the database."""
+        for each in ended:
+            self.attempts.pop(each.attempt.job.id, None)
+        self._buffer_room.finished([each.duration for each in ended if each.duration], monotonic)
+
+    def starts(self) -> list[Attempt]:
+        """Attempts that a worker has taken from the buffer since the last call, and still runs."""
+        started = [each for each in self.buffered.values() if each.started is not None]
+        for attempt in started:
+            del self.buffered[attempt.job.id]
+        return [attempt for attempt in started if not attempt.ended]
+
+    def give_back(self, job_ids: Collection[int]) -> list[Ended]:
+        """Take these out of the buffer, unless a worker was quicker."""
+        given_back = []
+        for job_id in job_ids:
+            attempt = self.buffered[job_id]
+            if attempt.take():
+                del self.buffered[job_id]
+                given_back.append(Ended(attempt, EndedEarly(StopReason.STOP), 0.0))
+        return given_back
+
+    def held_too_long(self, running: float) -> list[int]:
+        """Buffered jobs that have waited for more than 100 ms."""
+        return [
+            job_id
+            for job_id, attempt in self.buffered.items()
+            if running - attempt.handed_at > HELD_AT_MOST
+        ]
+
+    def take_verdicts(self, verdicts: Sequence[Verdict], running: float) -> None:
+        """Act on verdicts that are durable now: tell to stop, replace, stop waiting."""
+        for verdict in verdicts:
+            attempt = verdict.attempt
+            if verdict.move is TIME_OUT:
+                attempt.timed_out = True
+                attempt.tell_to_stop(StopReason.TIMEOUT, running)
+            elif verdict.move is LOSE:
+                attempt.zombie_since = running
+                self._pool.replace_stuck(attempt)
+            elif verdict.move is PARK:
+                attempt.parked = True
+
+    def tell_to_stop(self, asked: Sequence[tuple[int, int, bool]], running: float) -> None:
+        """People asked for these (job id, attempt, is a cancel) to be stopped."""
+        for job_id, number, cancel in asked:
+            attempt = self.attempts.get(job_id)
+            if attempt is not None and attempt.job.attempt == number:
+                reason = StopReason.CANCEL if cancel else StopReason.RELEASE
+                attempt.tell_to_stop(reason, running)
