@@ -14,6 +14,7 @@ from jobd import clock, errors
 from jobd.core.job import NewJob
 from jobd.core.lifecycle import ENDED, JobStatus, Request
 from jobd.core.new_job import check_integer, new_job
+from jobd.core.shown import shown
 from jobd.poke import poke
 from jobd.store import enqueue as store_enqueue
 from jobd.store import reading, requests
@@ -109,7 +110,7 @@ class Queue:
         return self._submit(new_jobs) if new_jobs else []
 
     def get(self, job_id: int) -> Record:
-        """The job as an object with the column names of `jobd show --json`.
+        """The job as `jobd show --json` shows it: times in ISO 8601, payload and result as values.
 
         Raises:
             NotFound: there is no such job.
@@ -118,7 +119,7 @@ class Queue:
             found = reading.job(database.connection, _checked_id(job_id))
         if found is None:
             raise errors.NotFound(f"no job {job_id}")
-        return found
+        return shown(found)
 
     def wait(self, job_id: int, timeout: float | None = None) -> Record:
         """Wait until the job has ended; returns it as `get` does.

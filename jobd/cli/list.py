@@ -10,8 +10,9 @@ from typing import Any
 from jobd import clock
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
-from jobd.cli.table import ago, as_json, print_table, shown
+from jobd.cli.table import ago, as_json, print_table
 from jobd.core.lifecycle import JobStatus
+from jobd.core.shown import shown
 from jobd.errors import DONE, BadInput
 from jobd.store import reading
 

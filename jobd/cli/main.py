@@ -1,6 +1,7 @@
 """`jobd`: parse, call the verb, print an error as one sentence, exit with its status."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ exit status: 0 done, 1 failed or not found, 2 bad input, 69 no daemon, 75 try ag
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     parser = build_parser()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Text of jobs may hold what this terminal's encoding cannot say.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args = parser.parse_args(_global_options_first(sys.argv[1:] if argv is None else argv))
         if not hasattr(args, "run"):

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from jobd import clock
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
-from jobd.cli.table import ago, print_json, print_table, printable, shown
+from jobd.cli.table import ago, print_json, print_table, printable
 from jobd.core.names import check_name
+from jobd.core.shown import shown
 from jobd.core.why_waiting import nearest
 from jobd.errors import DONE
 from jobd.poke import poke

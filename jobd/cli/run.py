@@ -42,9 +42,12 @@ def run(args: argparse.Namespace) -> int:
     lock = DaemonLock(found.db)
     _take(lock, found.db, wait=not args.no_wait)
     handlers = load_handlers(found.config.pool.handlers, _search_path(found.config))
+    if not handlers:
+        print("jobd: no handlers are configured, so every job waits; name their module with "
+              "--handlers MODULE or the setting pool.handlers", file=sys.stderr)
     writer = start_log(found.config)
     try:
-        daemon = Daemon(found.db, found.config, handlers, lambda: read_settings(args).config)
+        daemon = Daemon(found.db, found.config, handlers, lambda: _reload(args, writer))
         if sys.stderr.isatty():
             print(f"jobd: pid {os.getpid()} on {found.db}; Ctrl-C lets running jobs finish "
                   f"({found.config.timing.shutdown_grace:g} s), a second Ctrl-C does not wait",
@@ -71,11 +74,22 @@ def read_settings(args: argparse.Namespace) -> Settings:
 def start_log(config: Config) -> LogWriter:
     """Send the log where the configuration says, through its own thread."""
     writer = LogWriter(Path(config.log.file) if config.log.file else None)
+    _configure_log(config, writer)
+    writer.start()
+    return writer
+
+
+def _configure_log(config: Config, writer: LogWriter) -> None:
     terminal = not config.log.file and sys.stdout.isatty()
     pretty = config.log.format == "pretty" or (config.log.format == "auto" and terminal)
     configure(config.log.level, writer.write, pretty=pretty, colours=terminal)
-    writer.start()
-    return writer
+
+
+def _reload(args: argparse.Namespace, writer: LogWriter) -> Config:
+    """Read the configuration again for SIGHUP; the log level follows at once."""
+    config = read_settings(args).config
+    _configure_log(config, writer)
+    return config
 
 
 def _search_path(config: Config) -> list[str]:

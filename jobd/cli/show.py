@@ -8,7 +8,8 @@ from jobd import clock
 from jobd.cli.ids import add_ids, complain, job_ids
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
-from jobd.cli.table import ago, print_json, printable, shown
+from jobd.cli.table import ago, print_json, printable
+from jobd.core.shown import shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
 

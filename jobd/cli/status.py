@@ -7,8 +7,9 @@ from jobd import clock
 from jobd.cli.opened import opened
 from jobd.cli.options import Settings, settings
 from jobd.cli.queue import print_queues
-from jobd.cli.table import ago, print_json, printable, shown
+from jobd.cli.table import ago, print_json, printable
 from jobd.cli.workers import print_workers
+from jobd.core.shown import shown
 from jobd.errors import DONE
 from jobd.store import overview
 from jobd.store.daemon_lock import is_held

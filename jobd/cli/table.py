@@ -3,13 +3,10 @@
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from jobd import clock
 from jobd.core.durations import age
 
 WIDEST = 60
-_JSON_COLUMNS = ("payload", "result", "late_result", "old_payload", "state")
 
 Row = Mapping[str, object]
 
@@ -24,11 +21,6 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if _is_harmless(c) else _escape(c) for c in text)
-
-
-def shown(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as JSON shows it: times in ISO 8601, payload and result as values."""
-    return {column: _shown(column, value) for column, value in record.items()}
 
 
 def print_json(value: object) -> None:
@@ -77,24 +69,6 @@ def _cell(value: object) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _shown(column: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if column.endswith("_at") and isinstance(value, int):
-        return clock.iso(value)
-    if column in _JSON_COLUMNS:
-        return _parsed(value)
-    return bool(value) if column == "execution_over" else value
-
-
-def _parsed(text: Any) -> Any:
-    """The value that JSON text means; text that is none, from another hand, stays as it is."""
-    try:
-        return json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        return text
 
 
 def _is_harmless(character: str) -> bool:

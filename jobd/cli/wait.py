@@ -7,9 +7,10 @@ from jobd import clock
 from jobd.cli.ids import add_ids, complain, job_ids
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
-from jobd.cli.table import print_json, shown
+from jobd.cli.table import print_json
 from jobd.core.durations import parse_duration
 from jobd.core.lifecycle import COMPLETED, ENDED, JobStatus
+from jobd.core.shown import shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
 from jobd.store.connection import Database

@@ -6,7 +6,8 @@ import sys
 from jobd import clock
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
-from jobd.cli.table import ago, print_json, print_table, shown
+from jobd.cli.table import ago, print_json, print_table
+from jobd.core.shown import shown
 from jobd.errors import DONE
 from jobd.store.daemon_lock import is_held
 from jobd.store.overview import workers

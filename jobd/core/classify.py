@@ -1,6 +1,7 @@
 """Which failure type an exception or an exit status is: by class and number, never by text."""
 
 import errno
+import signal
 from collections.abc import Mapping
 
 from jobd.core.lifecycle import FailureType
@@ -66,14 +67,27 @@ EXIT_STATUSES: Mapping[int, FailureType] = {
 
 def classify(error: BaseException, configured: Mapping[str, FailureType]) -> FailureType:
     """The type of `error`: the nearest class that `configured` or jobd's own table names."""
-    if type(error) is OSError and error.errno in _ERRNOS:
-        return _ERRNOS[error.errno or 0]
     for cls in type(error).__mro__:
         name = _name(cls)
-        found = configured.get(name) or EXCEPTIONS.get(name)
+        found = configured.get(name) or _by_number(error, name) or EXCEPTIONS.get(name)
         if found is not None:
             return found
     return UNKNOWN
+
+
+def classify_exit(status: int) -> FailureType:
+    """The type of a program's exit status; a negative one is the signal that killed it."""
+    if status < 0:
+        return RESOURCE if -status == signal.SIGKILL else SYSTEM
+    return EXIT_STATUSES.get(status, UNKNOWN)
+
+
+def _by_number(error: BaseException, name: str) -> FailureType | None:
+    if name == "OSError":
+        return _ERRNOS.get(getattr(error, "errno", None) or 0)
+    if name == "subprocess.CalledProcessError":
+        return classify_exit(getattr(error, "returncode", 1))
+    return None
 
 
 def _name(cls: type) -> str:

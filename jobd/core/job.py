@@ -138,6 +138,13 @@ class OwnerDied:
 Ending = Succeeded | Failed | Snoozed | EndedEarly | OwnerDied
 
 
+def checked_delay(seconds: float) -> float:
+    """A delay that a handler asks for; ValueError when no calendar could hold it."""
+    if not 0 <= seconds < 100 * 365 * 86_400:
+        raise ValueError(f"a delay of {seconds} s is not possible")
+    return float(seconds)
+
+
 class Retry(Exception):
     """Raised by a handler: this attempt failed, try again `after` seconds."""
 
@@ -145,7 +152,7 @@ class Retry(Exception):
         self, message: str = "", *, after: float | None = None, failure_type: str = "unknown"
     ) -> None:
         super().__init__(message or "the handler asked for a retry")
-        self.after = after
+        self.after = None if after is None else checked_delay(after)
         self.failure_type = FailureType(failure_type)
 
 
@@ -162,9 +169,7 @@ class Snooze(Exception):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"snoozed for {seconds} s")
-        if not 0 <= seconds < 100 * 365 * 86_400:
-            raise ValueError(f"a snooze of {seconds} s is not possible")
-        self.seconds = float(seconds)
+        self.seconds = checked_delay(seconds)
 
 
 class Stopped(BaseException):

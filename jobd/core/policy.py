@@ -25,7 +25,8 @@ class RetryPolicy:
         2.0, "What exponential backoff multiplies the delay by each time.", Number(1, 100)
     )
     max_delay: float = setting(
-        300.0, "The longest delay, however many retries came before.", Duration(0, 30 * 86_400)
+        300.0, "The longest delay before jitter, however many retries came before.",
+        Duration(0, 30 * 86_400),
     )
     jitter: float = setting(
         0.1, "The share of the delay by which chance moves it, up or down.", Number(0, 1)

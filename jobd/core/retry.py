@@ -79,8 +79,10 @@ def retry_limit(job: Counted, failure_type: FailureType, policy: Policy) -> int:
     """
     own = policy.types[failure_type].max_retries
     named = policy.retries.get(failure_type)
-    if failure_type is FailureType.WORKER_LOST or own == 0:
+    if failure_type is FailureType.WORKER_LOST:
         return own if named is None else named
+    if own == 0 and named is None:
+        return 0
     for limit in (job.max_retries, named, policy.max_retries):
         if limit is not None:
             return limit
@@ -108,7 +110,7 @@ def _backoff(rule: RetryPolicy, used: int) -> float:
     try:
         return rule.initial_delay * rule.factor**used
     except OverflowError:
-        return rule.max_delay
+        return rule.max_delay if rule.initial_delay else 0.0
 
 
 def _end(rule: RetryPolicy, reason: str) -> Verdict:
@@ -119,7 +121,8 @@ def _reason(failure: Failure, limit: int, used: int) -> str:
     if failure.final:
         return f"the handler gave up: {failure.type}"
     if failure.type is FailureType.WORKER_LOST:
-        return f"poison: its daemon died {used + 1} times while it ran"
+        times = "once" if used == 0 else f"{used + 1} times"
+        return f"poison: its daemon died {times} while it ran"
     if limit == 0:
         return f"{failure.type} failures are not retried"
     return f"{failure.type}: {used} of {limit} retries used"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobd import errors
+from jobd.core.config import Config
 from jobd.core.job import Stopped
 from jobd.core.new_job import new_job
 from jobd.core.payload import clean_text, encode
@@ -41,8 +42,7 @@ class Surroundings:
     now_ms: Callable[[], int]
     save: Callable[[Checkpoint], None]
     bind_log: Callable[[Attempt], Any]
-    max_payload: int
-    kill_grace: float
+    config: Callable[[], Config]
 
 
 class JobContext:
@@ -76,7 +76,7 @@ class JobContext:
         self._attempt.progress_is_new = True
 
     def checkpoint(self, state: Any) -> None:
-        text = encode(state, self._surroundings.max_payload, "checkpoint")
+        text = encode(state, self._surroundings.config().limits.max_payload, "checkpoint")
         request = Checkpoint(self._attempt, text)
         self._surroundings.save(request)
         request.saved.wait()
@@ -96,7 +96,8 @@ class JobContext:
         self, job_type: str, payload: Mapping[str, Any] | None = None, **options: Any
     ) -> None:
         now = self._surroundings.now_ms()
-        made = new_job(job_type, payload, options, now, self._surroundings.max_payload)
+        max_payload = self._surroundings.config().limits.max_payload
+        made = new_job(job_type, payload, options, now, max_payload)
         self._attempt.enqueued.append(made)
 
     def run(
@@ -118,9 +119,8 @@ class JobContext:
             subprocess.CalledProcessError: it failed, and `check` is true.
         """
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            returncode = ended_child(
-                argv, cwd, env, out, err, self.stopping, self._surroundings.kill_grace
-            )
+            kill_grace = self._surroundings.config().timing.kill_grace
+            returncode = ended_child(argv, cwd, env, out, err, self.stopping, kill_grace)
             output, error = _tail(out), _tail(err)
         self.check()
         done = subprocess.CompletedProcess(list(argv), returncode, output, error)

@@ -5,7 +5,6 @@ import platform
 import random
 import secrets
 import sqlite3
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -52,7 +51,6 @@ class Daemon:
         handlers: Mapping[str, Handler],
         reload: Callable[[], Config],
     ) -> None:
-        self._config = config
         self._reload = reload
         self._box = SignalBox()
         self._ready = False
@@ -105,9 +103,9 @@ class Daemon:
             if not self.dispatcher.is_alive():
                 return errors.TEMPORARY
             stuck = self._pool.stuck_count()
-            if stuck > self._config.pool.max_stuck_threads:
+            if stuck > self._crew.config.pool.max_stuck_threads:
                 logger().error("pool.exhausted", stuck=stuck,
-                               max_stuck_threads=self._config.pool.max_stuck_threads)
+                               max_stuck_threads=self._crew.config.pool.max_stuck_threads)
                 return errors.TEMPORARY
 
     def _announced(self, what: str) -> None:
@@ -131,7 +129,7 @@ class Daemon:
         except errors.ConfigurationError as error:
             log.error("configuration.refused", problems=error.problems)
             return
-        taken, ignored = changes(self._config, new)
+        taken, ignored = changes(self._crew.config, new)
         self._crew.config = new
         self.dispatcher.submit(self._crew.show_limits)
         log.info("configuration.reloaded", changed=taken, needs_restart=ignored)
@@ -142,7 +140,7 @@ class Daemon:
         """Let running jobs finish within the grace, then leave what does not."""
         log = logger()
         notify("STOPPING=1")
-        grace = self._config.timing.shutdown_grace
+        grace = self._crew.config.timing.shutdown_grace
         log.info("daemon.stopping", grace_s=grace, in_hand=len(self.hand.attempts),
                  exit_status=status)
         self.dispatcher.drain()
@@ -151,7 +149,9 @@ class Daemon:
                 attempt.cut_short()
             self._wait_for_attempts(LAST_MOMENT)
         left = list(self.hand.attempts.values())
-        self.dispatcher.submit(self._ledger.request_stop(left))
+        # A verdict stands: a job that got stuck must not come back uncharged for ever.
+        without_verdict = [attempt for attempt in left if not attempt.timed_out]
+        self.dispatcher.submit(self._ledger.request_stop(without_verdict))
         self.dispatcher.submit(lambda db, now: daemons.sign_off(db, self.identity, now))
         self.dispatcher.finish(LONGEST_FINISH)
         log.info("daemon.drained", finished=self.report.finished,
@@ -189,7 +189,7 @@ class Daemon:
     # Construction.
 
     def _dispatcher(self, path: Path) -> Dispatcher:
-        now, synchronous = clock.now_ms(), self._config.synchronous
+        now, synchronous = clock.now_ms(), self._crew.config.synchronous
         writer = open_database(
             path, create=True, shared=True, synchronous=synchronous, check="drift", now=now
         )
@@ -200,22 +200,11 @@ class Daemon:
         )
 
     def _worker(self, name: str, inbox: Inbox) -> JobWorker:
-        limits = self._config.limits
         surroundings = Surroundings(
-            now_ms=clock.now_ms,
-            save=self.dispatcher.submit,
-            bind_log=job_log,
-            max_payload=limits.max_payload,
-            kill_grace=self._config.timing.kill_grace,
+            clock.now_ms, self.dispatcher.submit, job_log, lambda: self._crew.config
         )
-        runner = PythonRunner(self._crew.config.classify, limits.max_result)
+        runner = PythonRunner(lambda: self._crew.config)
         return JobWorker(name, inbox, self.dispatcher.ended, surroundings, self.running, runner)
-
-
-def threads_left() -> list[str]:
-    """Names of threads that would hold up an ordinary exit."""
-    return [thread.name for thread in threading.enumerate()
-            if thread is not threading.main_thread()]
 
 
 def _identity() -> DaemonIdentity:

@@ -4,10 +4,12 @@ import asyncio
 import contextvars
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from jobd.core.classify import classify
+from jobd.core.config import Config
 from jobd.core.current import call_as
 from jobd.core.job import (
     EndedEarly,
@@ -29,14 +31,14 @@ from jobd.daemon.context import JobContext
 from jobd.errors import BadInput
 
 LONGEST_MESSAGE = 2_000
+OUR_ROOMS = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "core"))
 
 
 class PythonRunner:
     """Runs handlers one after another in one thread, coroutines in that thread's own loop."""
 
-    def __init__(self, classes: Mapping[str, FailureType], max_result: int) -> None:
-        self.classes = classes
-        self.max_result = max_result
+    def __init__(self, config: Callable[[], Config]) -> None:
+        self._config = config
         self._asyncio: asyncio.Runner | None = None
 
     def run(self, attempt: Attempt, context: JobContext) -> Ending:
@@ -72,9 +74,9 @@ class PythonRunner:
         if result is None:
             return None
         try:
-            return encode(result, self.max_result, "the handler's result")
+            return encode(result, self._config().limits.max_result, "the handler's result")
         except BadInput as error:
-            raise Fail(str(error), failure_type="validation") from None
+            raise _Misfit(str(error)) from None
 
     def _ending(self, attempt: Attempt, error: BaseException) -> Ending:
         match error:
@@ -82,6 +84,8 @@ class PythonRunner:
                 return EndedEarly(attempt.stopping.reason)
             case asyncio.CancelledError() if attempt.stopping.is_set():
                 return EndedEarly(attempt.stopping.reason)
+            case _Misfit():
+                return Failed(Failure(FailureType.VALIDATION, clean_text(str(error))))
             case Snooze():
                 return Snoozed(error.seconds)
             case Retry():
@@ -89,7 +93,7 @@ class PythonRunner:
             case Fail():
                 return Failed(_failure(error, error.failure_type, final=True))
             case _:
-                return Failed(_failure(error, classify(error, self.classes)))
+                return Failed(_failure(error, classify(error, self._config().classify)))
 
 
 async def _interruptible(attempt: Attempt, payload: dict[str, Any]) -> Any:
@@ -109,13 +113,16 @@ async def _interruptible(attempt: Attempt, payload: dict[str, Any]) -> Any:
         await asyncio.gather(*left, return_exceptions=True)
 
 
-def _misfit(handler: Handler, payload: Mapping[str, Any]) -> Fail | None:
-    """The payload does not fit the handler's signature: no retry would change that."""
+class _Misfit(Exception):
+    """The payload does not fit the handler, or its result is not JSON: a validation failure."""
+
+
+def _misfit(handler: Handler, payload: Mapping[str, Any]) -> _Misfit | None:
+    """Whether the handler's signature refuses the payload."""
     try:
         handler.signature.bind(**payload)
     except TypeError as error:
-        text = f"payload does not fit {handler.job_type}{handler.signature}: {error}"
-        return Fail(text, failure_type="validation")
+        return _Misfit(f"payload does not fit {handler.job_type}{handler.signature}: {error}")
     return None
 
 
@@ -140,6 +147,14 @@ def _message(error: BaseException) -> str:
 
 def _traceback(error: BaseException) -> str | None:
     try:
-        return clean_text("".join(traceback.format_exception(error)))
+        return clean_text("".join(traceback.format_exception(_without_our_frames(error))))
     except Exception:  # noqa: BLE001 - as in _message
         return None
+
+
+def _without_our_frames(error: BaseException) -> BaseException:
+    """The traceback from the handler on: how jobd came to call it helps nobody."""
+    found = error.__traceback__
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(OUR_ROOMS):
+        found = found.tb_next
+    return error if found is None else error.with_traceback(found)

@@ -50,6 +50,9 @@ def open_database(
             with translated(database.path):
                 _admit(database, create, check, now)
                 _check(database, check)
+                if create:
+                    # A restored backup has lost it.
+                    _set(database, "journal_mode = WAL")
         except BaseException:
             database.close()
             raise
@@ -68,7 +71,6 @@ def _admit(database: Database, create: bool, check: Check, now: int) -> None:
     if empty:
         _set(database, "auto_vacuum = INCREMENTAL")
         _set(database, f"application_id = {APPLICATION_ID}")
-    if create:
         _set(database, "journal_mode = WAL")
     if empty and check != "none":
         MigrationManager(database).up(now)

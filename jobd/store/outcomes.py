@@ -58,13 +58,15 @@ park = move_write(
     PARK,
     ("failure_type", "error_message", "traceback", "dead_letter_reason", "execution_over"),
     f"""{_FAILURE}, dead_letter_reason = new.dead_letter_reason,
-    moved_to_dead_letter_at = :now, execution_over = new.execution_over""",
+    moved_to_dead_letter_at = :now, execution_over = new.execution_over,
+    next_retry_at = NULL, retry_delay_ms = NULL""",
 )
 
 give_up = move_write(
     GIVE_UP,
     ("failure_type", "error_message", "traceback"),
-    f"{_FAILURE}, completed_at = :now, execution_over = 1",
+    f"""{_FAILURE}, completed_at = :now, execution_over = 1,
+    next_retry_at = NULL, retry_delay_ms = NULL""",
 )
 
 release = move_write(

@@ -3,9 +3,8 @@
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import product
-from pathlib import Path
 
 import pytest
 
@@ -122,7 +121,7 @@ def test_the_groups_divide_the_nine_statuses() -> None:
 def test_a_move_is_named_by_noun_and_participle() -> None:
     """The log calls each move after what happened to the job."""
     for move in MOVES:
-        assert re.fullmatch(r"job\.[a-z]+(_[a-z]+)*ed", move.event), move
+        assert re.fullmatch(r"job\.([a-z]+_)?[a-z]+ed(_out)?", move.event), move
 
 
 @pytest.mark.parametrize(("request_", "status", "expected"), REQUESTS)
@@ -175,13 +174,9 @@ def test_the_trigger_allows_the_arrows_only(db: sqlite3.Connection, old: str, ne
     """Raw SQL may move a row along an arrow or leave its status, and nothing else."""
     job_id = row_in(db, old)
     allowed = old == new or (old, new) in ARROWS
-    try:
+    refusal = pytest.raises(sqlite3.IntegrityError, match="no such move of a job")
+    with nullcontext() if allowed else refusal:
         db.execute("UPDATE job_queue SET status = ? WHERE id = ?", (new, job_id))
-        moved = True
-    except sqlite3.IntegrityError as error:
-        assert str(error) == "no such move of a job"
-        moved = False
-    assert moved == allowed
     found = db.execute("SELECT status FROM job_queue WHERE id = ?", (job_id,)).fetchone()[0]
     assert found == (new if allowed else old)
 

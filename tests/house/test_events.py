@@ -13,9 +13,8 @@ ROW = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
 
 def documented() -> dict[str, tuple[str, set[str]]]:
     text = (ROOT / "jobd" / "EVENTS.md").read_text()
-    return {
-        event: (level, set(re.findall(r"`(\w+)`", keys))) for event, level, keys in ROW.findall(text)
-    }
+    rows = ROW.findall(text)
+    return {event: (level, set(re.findall(r"`(\w+)`", keys))) for event, level, keys in rows}
 
 
 def logged() -> dict[str, tuple[str, set[str], bool]]:
@@ -42,7 +41,7 @@ def test_every_logged_event_is_documented_with_its_level_and_keys() -> None:
         keys = {"exception" if key == "exc_info" else key for key in keys}
         if event not in rows or rows[event][0] != level or not keys <= rows[event][1]:
             missing[event] = (level, sorted(keys))
-    assert {} == missing
+    assert missing == {}
 
 
 def test_every_documented_event_exists() -> None:

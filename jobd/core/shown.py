@@ -1,0 +1,32 @@
+"""A record of the database as every face shows it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jobd import clock
+
+_JSON_COLUMNS = ("payload", "result", "late_result", "old_payload", "state")
+
+
+def shown(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as JSON shows it: times in ISO 8601, payload and result as values."""
+    return {column: _shown(column, value) for column, value in record.items()}
+
+
+def _shown(column: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if column.endswith("_at") and isinstance(value, int):
+        return clock.iso(value)
+    if column in _JSON_COLUMNS:
+        return _parsed(value)
+    return bool(value) if column == "execution_over" else value
+
+
+def _parsed(text: Any) -> Any:
+    """The value that JSON text means; text that is none, from another hand, stays as it is."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return text

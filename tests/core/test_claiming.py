@@ -1,0 +1,99 @@
+"""Which jobs at the head of the line are taken: for a worker, into the buffer, or aside."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from jobd.core.claiming import SUSPECT, Choice, choose
+
+
+@dataclass(frozen=True)
+class Head:
+    """A job near the head of its queue."""
+
+    id: int
+    queue: str = "default"
+    job_type: str = "t"
+    rescue_count: int = 0
+
+
+def heads(*rescues: int, queue: str = "default", job_type: str = "t") -> list[Head]:
+    """One head per rescue count, with ids from 1 on."""
+    return [Head(i, queue, job_type, count) for i, count in enumerate(rescues, 1)]
+
+
+FIVE = heads(0, 0, 0, 0, 0)
+MIXED = [Head(1, "media"), Head(2, "mail"), Head(3, "media"), Head(4), Head(5, "media")]
+STRANGERS = [Head(1, job_type="alien"), Head(2), Head(3, job_type="alien"), Head(4)]
+
+
+@pytest.mark.parametrize(
+    ("line", "free", "buffer", "room", "suspect_runs", "expected"),
+    [
+        # nothing to do
+        ([], 4, 8, {}, False, Choice()),
+        (FIVE, 0, 0, {}, False, Choice()),
+        # free workers first, then the buffer, best first
+        (FIVE, 9, 9, {}, False, Choice([1, 2, 3, 4, 5], [])),
+        (FIVE, 2, 0, {}, False, Choice([1, 2], [])),
+        (FIVE, 2, 2, {}, False, Choice([1, 2], [3, 4])),
+        (FIVE, 0, 3, {}, False, Choice([], [1, 2, 3])),
+        # a queue takes no more than its room, counted over both
+        (MIXED, 9, 0, {"media": 2}, False, Choice([1, 2, 3, 4], [])),
+        (MIXED, 9, 0, {"media": 0}, False, Choice([2, 4], [])),
+        (MIXED, 9, 0, {"media": -1}, False, Choice([2, 4], [])),
+        (MIXED, 1, 9, {"media": 2}, False, Choice([1], [2, 3, 4])),
+        (MIXED, 1, 9, {"media": 1, "mail": 1}, False, Choice([1], [2, 4])),
+        (MIXED, 9, 0, {"other": 0}, False, Choice([1, 2, 3, 4, 5], [])),
+        # a type without a handler is set aside and takes no place
+        (STRANGERS, 2, 0, {}, False, Choice([2, 4], [], [1, 3])),
+        (STRANGERS, 0, 0, {}, False, Choice([], [], [1, 3])),
+        (STRANGERS, 9, 0, {"default": 0}, False, Choice([], [], [1, 3])),
+        # a job that lost its worker is never buffered
+        (heads(1, 0, 1, 0), 0, 4, {}, False, Choice([], [2, 4])),
+        (heads(1, 1, 0), 1, 4, {}, False, Choice([1], [3])),
+        (heads(1, 1, 1), 2, 4, {}, False, Choice([1, 2], [])),
+        # of the suspects only one runs at a time
+        (heads(2, 2, 0), 3, 0, {}, False, Choice([1, 3], [])),
+        (heads(5, 2, 9), 3, 3, {}, False, Choice([1], [])),
+        (heads(0, 2, 2), 3, 0, {}, False, Choice([1, 2], [])),
+        (heads(2, 0, 0), 3, 0, {}, True, Choice([2, 3], [])),
+        (heads(1, 2, 1), 3, 0, {}, True, Choice([1, 3], [])),
+        # a suspect that does not fit stops no other one later
+        (heads(2, 0), 0, 1, {}, False, Choice([], [2])),
+    ],
+)
+def test_what_is_chosen(
+    line: list[Head],
+    free: int,
+    buffer: int,
+    room: dict[str, int],
+    suspect_runs: bool,
+    expected: Choice,
+) -> None:
+    """Order, rooms, handlers, rescues and suspects decide, in one pass over the heads."""
+    found = choose(
+        line, free=free, buffer=buffer, handled={"t"}, room=room, suspect_runs=suspect_runs
+    )
+    assert found == expected
+
+
+def test_a_suspect_has_lost_its_worker_twice() -> None:
+    """One lost worker may have been any job's doing; two make a suspect."""
+    assert SUSPECT == 2
+
+
+def test_a_suspect_kept_out_by_a_full_queue_keeps_no_other_out() -> None:
+    """Only a suspect that is really taken counts as running."""
+    line = [Head(1, "full", rescue_count=3), Head(2, rescue_count=3)]
+    found = choose(
+        line, free=2, buffer=0, handled={"t"}, room={"full": 0}, suspect_runs=False
+    )
+    assert found.direct == [2]
+
+
+def test_the_caller_keeps_its_count_of_rooms() -> None:
+    """Choosing changes nothing that was handed in."""
+    room = {"default": 2}
+    choose(FIVE, free=9, buffer=9, handled={"t"}, room=room, suspect_runs=False)
+    assert room == {"default": 2}
