@@ -51,7 +51,6 @@ _ERRNOS: Mapping[int, FailureType] = {
         (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH), NETWORK
     ),
     errno.EROFS: PERMISSION,
-    errno.ETIMEDOUT: NETWORK,
 }
 
 EXIT_STATUSES: Mapping[int, FailureType] = {

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from jobd.errors import BadInput
@@ -32,12 +33,12 @@ def encode(value: object, limit: int, what: str = "payload") -> str:
 
 def encode_payload(value: object, limit: int) -> str:
     """A payload as JSON text: an object whose keys become the handler's keyword arguments."""
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         raise BadInput(f"payload must be a JSON object, not {_kind(value)}")
     for key in value:
         if not isinstance(key, str):
             raise BadInput(f"payload keys must be strings, not {_kind(key)}")
-    return encode(value, limit)
+    return encode(dict(value), limit)
 
 
 def parse_payload(text: str, limit: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from jobd.core.durations import parse_duration
+from jobd.core.durations import LONGEST, parse_duration
 from jobd.core.lifecycle import FailureType
 from jobd.core.names import check_name
 from jobd.errors import BadInput, HandlersError
@@ -67,6 +67,9 @@ def job(
         HandlersError: the name, a duration or a failure type is wrong, or the type is taken.
     """
 
+    if callable(job_type):
+        raise HandlersError(f'{_place(job_type)}: write @job("a-name"), with the job type')
+
     def register(function: Callable[..., Any]) -> Handler:
         handler = _handler(job_type, function, queue, timeout, max_retries, retries or {})
         taken = HANDLERS.get(job_type)
@@ -98,11 +101,11 @@ def _handler(
         named = {FailureType(name): limit for name, limit in retries.items()}
     except (BadInput, ValueError) as error:
         raise HandlersError(f"handler {_place(function)}: {error}") from None
-    if seconds is not None and seconds <= 0:
+    if seconds is not None and not 0 < seconds <= LONGEST:
         raise HandlersError(f"handler {_place(function)}: a timeout of {seconds} s is not possible")
-    for limit in (max_retries, *named.values()):
-        if limit is not None and limit < 0:
-            raise HandlersError(f"handler {_place(function)}: {limit} retries are not possible")
+    for limit in (0 if max_retries is None else max_retries, *named.values()):
+        if type(limit) is not int or limit < 0:
+            raise HandlersError(f"handler {_place(function)}: {limit!r} retries are not possible")
     return Handler(job_type, function, queue, seconds, max_retries, named)
 
 

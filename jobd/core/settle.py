@@ -71,7 +71,7 @@ def _goes_back(row: Row, ending: Ending) -> bool:
     if row.release_requested_at is not None:
         return True
     if isinstance(ending, OwnerDied):
-        never_ran = row.started_at is None and row.status is RUNNING
+        never_ran = row.started_at is None and row.timed_out_at is None
         return never_ran or row.stop_requested_at is not None
     if row.timed_out_at is not None:
         return False

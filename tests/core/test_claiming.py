@@ -14,16 +14,18 @@ class Head:
     id: int
     queue: str = "default"
     job_type: str = "t"
+    attempt: int = 0
     rescue_count: int = 0
 
 
-def heads(*rescues: int, queue: str = "default", job_type: str = "t") -> list[Head]:
-    """One head per rescue count, with ids from 1 on."""
-    return [Head(i, queue, job_type, count) for i, count in enumerate(rescues, 1)]
+def heads(*rescues: int) -> list[Head]:
+    """One head per rescue count, with ids from 1 on; a rescued job was claimed before."""
+    return [Head(i, attempt=count, rescue_count=count) for i, count in enumerate(rescues, 1)]
 
 
 FIVE = heads(0, 0, 0, 0, 0)
 MIXED = [Head(1, "media"), Head(2, "mail"), Head(3, "media"), Head(4), Head(5, "media")]
+CLAIMED_BEFORE = [Head(1, attempt=1), Head(2), Head(3, attempt=7), Head(4)]
 STRANGERS = [Head(1, job_type="alien"), Head(2), Head(3, job_type="alien"), Head(4)]
 
 
@@ -49,7 +51,10 @@ STRANGERS = [Head(1, job_type="alien"), Head(2), Head(3, job_type="alien"), Head
         (STRANGERS, 2, 0, {}, False, Choice([2, 4], [], [1, 3])),
         (STRANGERS, 0, 0, {}, False, Choice([], [], [1, 3])),
         (STRANGERS, 9, 0, {"default": 0}, False, Choice([], [], [1, 3])),
-        # a job that lost its worker is never buffered
+        # a job that was claimed before is never buffered
+        (CLAIMED_BEFORE, 0, 4, {}, False, Choice([], [2, 4])),
+        (CLAIMED_BEFORE, 1, 4, {}, False, Choice([1], [2, 4])),
+        # nor one that lost its worker
         (heads(1, 0, 1, 0), 0, 4, {}, False, Choice([], [2, 4])),
         (heads(1, 1, 0), 1, 4, {}, False, Choice([1], [3])),
         (heads(1, 1, 1), 2, 4, {}, False, Choice([1, 2], [])),
@@ -85,7 +90,7 @@ def test_a_suspect_has_lost_its_worker_twice() -> None:
 
 def test_a_suspect_kept_out_by_a_full_queue_keeps_no_other_out() -> None:
     """Only a suspect that is really taken counts as running."""
-    line = [Head(1, "full", rescue_count=3), Head(2, rescue_count=3)]
+    line = [Head(1, "full", "t", 3, 3), Head(2, "default", "t", 3, 3)]
     found = choose(
         line, free=2, buffer=0, handled={"t"}, room={"full": 0}, suspect_runs=False
     )

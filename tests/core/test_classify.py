@@ -3,6 +3,7 @@
 import errno
 import http.client
 import json
+import signal
 import socket
 import sqlite3
 import ssl
@@ -11,7 +12,7 @@ import urllib.error
 
 import pytest
 
-from jobd.core.classify import EXIT_STATUSES, classify
+from jobd.core.classify import classify, classify_exit
 from jobd.core.lifecycle import FailureType
 
 
@@ -157,9 +158,13 @@ def test_a_configured_class_beats_jobds_own_table(
         ((75,), "resource"),
         ((76,), "network"),
         ((77,), "permission"),
-        ((1, 2, 73, 125, 128, 255), None),
+        ((1, 2, 73, 125, 128, 255), "unknown"),
+        ((-signal.SIGKILL,), "resource"),
+        ((-signal.SIGTERM, -signal.SIGSEGV, -signal.SIGABRT), "system"),
     ],
 )
-def test_the_exit_status_of_a_command(statuses: tuple[int, ...], expected: str | None) -> None:
-    """The codes of sysexits.h and of the shell have a type; any other code has none."""
-    assert [EXIT_STATUSES.get(status) for status in statuses] == [expected] * len(statuses)
+def test_the_exit_status_of_a_program(statuses: tuple[int, ...], expected: str) -> None:
+    """The codes of sysexits.h, of the shell, and of death by a signal; also through check=True."""
+    assert [classify_exit(status) for status in statuses] == [expected] * len(statuses)
+    raised = [subprocess.CalledProcessError(status, "x") for status in statuses]
+    assert [classify(error, {}) for error in raised] == [expected] * len(statuses)

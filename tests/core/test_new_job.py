@@ -149,7 +149,7 @@ def test_a_delay_and_a_time_exclude_each_other() -> None:
 @pytest.mark.parametrize("job_type", ["", "a b", "x" * 129, None, 7, b"t"])
 def test_a_job_type_is_a_name(job_type: Any) -> None:
     """What is no name cannot be a job type."""
-    with pytest.raises(BadInput, match="^job type .* is no name"):
+    with pytest.raises(BadInput, match=r"^job type .* is no name"):
         new_job(job_type, None, {}, NOW, 1_000)
 
 

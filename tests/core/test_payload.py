@@ -106,9 +106,9 @@ def test_a_read_only_mapping_is_a_payload_too() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{"x": "\ud800"}, {"x": "\udfff"}, {"x": "a\ud83d"}, {"x": "\ude00\ud83d"}, {"\ud800": 1},
+    [{"x": "a\ud83d"}, {"x": "\udfffb"}, {"x": "\ude00\ud83d"}, {"\ud800": 1},
      {"x": [{"y": "\udcff"}]}],
-    ids=["high", "low", "cut", "swapped", "key", "deep"],
+    ids=["high", "low", "swapped", "key", "deep"],
 )
 def test_half_a_character_is_refused(value: dict[str, Any]) -> None:
     """A lone surrogate is no character and could not be written as UTF-8."""
@@ -159,7 +159,7 @@ def test_the_limit_is_in_bytes_of_json(letter: str, spare: int, fits: bool) -> N
 
 def test_the_sentence_names_what_was_too_large() -> None:
     """Results and checkpoints pass the same door under their own name."""
-    with pytest.raises(BadInput, match="^the result is 7 bytes of JSON, more than the limit of 6$"):
+    with pytest.raises(BadInput, match=r"^the result is 7 bytes of JSON, more than the limit of 6$"):
         encode("12345", 6, "the result")
 
 

@@ -59,6 +59,7 @@ class KeepAttempts(Migration):
     version = 5
     name = "keep_attempts"
     drops = ("job_progress", "job_checkpoints", "job_attempts")
+    written_anew = ("job_progress",)
 
     def up(self, db: sqlite3.Connection) -> None:
         for table in (ATTEMPTS, CHECKPOINTS, PROGRESS):

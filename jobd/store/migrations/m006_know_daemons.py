@@ -62,6 +62,7 @@ class KnowDaemons(Migration):
     version = 6
     name = "know_daemons"
     drops = ("job_types", "queues", "workers", "daemons")
+    written_anew = ("job_types", "workers", "daemons")
 
     def up(self, db: sqlite3.Connection) -> None:
         for statement in (DAEMONS, WORKERS, QUEUES, JOB_TYPES, STUCK):

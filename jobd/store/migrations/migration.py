@@ -27,6 +27,8 @@ class Migration:
     """Statuses that `job_queue` may hold after this migration, when it changes them."""
     drops: ClassVar[tuple[str, ...]] = ()
     """Tables that `down` drops, children before parents."""
+    written_anew: ClassVar[tuple[str, ...]] = ()
+    """Those of them whose rows the next daemon writes again: dropping them loses nothing."""
 
     def up(self, db: sqlite3.Connection) -> None:
         raise NotImplementedError  # every migration says how
@@ -37,7 +39,9 @@ class Migration:
 
     def losses(self, db: sqlite3.Connection) -> list[Loss]:
         """What `down` would have to throw away, most telling first; empty when nothing."""
-        counts = ((table, _count(db, table)) for table in self.drops)
+        counts = (
+            (table, _count(db, table)) for table in self.drops if table not in self.written_anew
+        )
         return [Loss(table, count) for table, count in counts if count]
 
 
