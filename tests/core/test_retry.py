@@ -293,6 +293,13 @@ def test_the_reason_says_why_no_retry_is_left(
     assert verdict == end(reason)
 
 
+def test_a_first_loss_may_be_one_too_many() -> None:
+    """Without a rescue allowed, one dead daemon makes the job poison."""
+    policy = Policy(types(worker_lost=RetryPolicy(max_retries=0)))
+    expected = Park("poison: its daemon died once while it ran")
+    assert decide(Counts(), failure("worker_lost"), policy, NOW, middle) == expected
+
+
 def test_exhausted_belongs_to_the_type_of_the_failure() -> None:
     """One type may end in failed while the others end in dead_letter."""
     policy = Policy(types(network=RetryPolicy(exhausted="failed")))

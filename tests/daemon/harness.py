@@ -233,6 +233,7 @@ class House:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("JOBD_")}
         self.env = {**kept, "HOME": str(self.root), "WITNESS_ROOT": str(self.root)}
         self._queue: jobd.Queue | None = None
+        self.write_config()
 
     # The daemon.
 

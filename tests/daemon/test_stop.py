@@ -101,7 +101,7 @@ def test_a_second_signal_skips_the_grace(stopping: House, number: int) -> None:
     daemon.wait_for("daemon.stopping")
     assert daemon.process.poll() is None
     daemon.signal(number)
-    assert daemon.exit_status(deadline=10) == 0
+    assert daemon.exit_status(deadline=5) == 0
     assert daemon.wait_for("daemon.drained")["left_running"] == [job_id]
     assert stopping.job(job_id)["stop_requested_at"] is not None
 
@@ -116,7 +116,7 @@ def test_two_signals_at_once_are_two_signals(stopping: House) -> None:
     daemon.signal(signal.SIGTERM)
     daemon.signal(signal.SIGINT)
     daemon.thaw()
-    assert daemon.exit_status(deadline=10) == 0
+    assert daemon.exit_status(deadline=5) == 0
 
 
 def test_an_idle_daemon_stops_at_once(stopping: House) -> None:
