@@ -57,17 +57,43 @@ def logger() -> Any:
 
 
 def job_logger(keys: Mapping[str, Any]) -> Any:
-    """A logger for a handler: what it logs becomes `job.logged` with the job's keys."""
-    return structlog.get_logger().bind(_of_job=True, **keys)
+    """A logger for a handler: what it logs becomes `job.logged` with the job's keys.
+
+    A key of the handler's own that jobd uses gets an underscore behind it, so that no line says
+    what is not so.
+    """
+    config = structlog.get_config()
+    before, render = config["processors"][:-2], config["processors"][-1]
+    return structlog.wrap_logger(
+        None,
+        processors=[*before, _of_job(keys), render],
+        wrapper_class=config["wrapper_class"],
+        logger_factory=config["logger_factory"],
+        cache_logger_on_first_use=False,
+    )
 
 
 def _stamped(_logger: Any, _method: str, event: Event) -> Event:
-    line = {"timestamp": clock.iso(clock.now_ms()), "level": event.pop("level")}
-    if event.pop("_of_job", False):
-        line |= {"event": "job.logged", "v": CONTRACT_VERSION, "message": event.pop("event")}
-    else:
-        line |= {"event": event.pop("event"), "v": CONTRACT_VERSION}
-    return {**line, **event}
+    return {**_head(event), **event}
+
+
+def _head(event: Event) -> Event:
+    return {
+        "timestamp": clock.iso(clock.now_ms()),
+        "level": event.pop("level"),
+        "event": event.pop("event"),
+        "v": CONTRACT_VERSION,
+    }
+
+
+def _of_job(keys: Mapping[str, Any]) -> Callable[[Any, str, Event], Event]:
+    def stamped(_logger: Any, _method: str, event: Event) -> Event:
+        head = _head(event)
+        ours = {**head, "event": "job.logged", "message": head["event"], **keys}
+        own = {f"{key}_" if key in ours else key: value for key, value in event.items()}
+        return {**ours, **own}
+
+    return stamped
 
 
 def _json(_logger: Any, _method: str, event: Event) -> str:
@@ -81,7 +107,7 @@ def _pretty(colours: bool) -> Callable[[Any, str, Event], str]:
     def render(_logger: Any, _method: str, event: Event) -> str:
         stamp, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
         event.pop("v")
-        keys = " ".join(f"{key}={escape(_text(value))}" for key, value in event.items()
+        keys = " ".join(f"{escape(str(key))}={escape(_text(value))}" for key, value in event.items()
                         if value is not None)
         line = f"{stamp[11:23]} {level:<7} {name:<20} {keys}"
         return f"{_COLOURS[level]}{line}\x1b[0m" if colours and _COLOURS[level] else line

@@ -16,6 +16,7 @@ from jobd.store.connection import prepare_directory
 from jobd.store.daemon_lock import DaemonLock
 
 LAST_LINES = 2.0
+STDOUT, STDERR = 1, 2
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -73,16 +74,22 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 def start_log(config: Config) -> LogWriter:
     """Send the log where the configuration says, through its own thread."""
-    writer = LogWriter(Path(config.log.file) if config.log.file else None)
+    if config.log.file:
+        writer = LogWriter(Path(config.log.file))
+    else:
+        # What handlers and their programs print must not stand among the log's lines.
+        writer = LogWriter(os.dup(STDOUT))
+        os.dup2(STDERR, STDOUT)
     _configure_log(config, writer)
     writer.start()
     return writer
 
 
 def _configure_log(config: Config, writer: LogWriter) -> None:
-    terminal = not config.log.file and sys.stdout.isatty()
-    pretty = config.log.format == "pretty" or (config.log.format == "auto" and terminal)
-    configure(config.log.level, writer.write, pretty=pretty, colours=terminal)
+    pretty = config.log.format == "pretty" or (
+        config.log.format == "auto" and writer.is_terminal
+    )
+    configure(config.log.level, writer.write, pretty=pretty, colours=writer.is_terminal)
 
 
 def _reload(args: argparse.Namespace, writer: LogWriter) -> Config:

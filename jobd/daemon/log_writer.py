@@ -22,9 +22,11 @@ class LogWriter:
     many before the next line.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._descriptor = 1 if path is None else _open(path)
+    def __init__(self, target: Path | int) -> None:
+        """Write to a file, which may be moved away, or to an open descriptor."""
+        self._path = target if isinstance(target, Path) else None
+        self._descriptor = _open(target) if isinstance(target, Path) else target
+        self.is_terminal = os.isatty(self._descriptor)
         self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self._lines: deque[str] = deque()
         self._room = threading.Condition()

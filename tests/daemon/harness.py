@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,8 @@ SHORT_TIMINGS: Mapping[str, object] = {
     "retry.default.initial_delay": "50ms",
     "retry.default.jitter": 0,
 }
+
+BEATS = ("worker.heartbeat", "pool.health")
 
 WITNESS = Path(__file__).with_name("witness.py")
 
@@ -102,7 +104,7 @@ class RunningDaemon:
 
     def read_log(self) -> None:
         """Begin to read standard output; a daemon started with `read_log=False` fills its pipe."""
-        self._log = Lines(self.process.stdout, json.loads)
+        self._log = Lines(self.process.stdout, _object)
 
     @property
     def stderr(self) -> str:
@@ -186,9 +188,16 @@ class RunningDaemon:
     def account(self) -> str:
         """What there is to say of it when a test fails."""
         state = self.process.poll()
-        tail = "\n".join(json.dumps(line) for line in self.log[-40:])
+        told = [line for line in self.log if line.get("event") not in BEATS]
+        tail = "\n".join(repr(line) for line in told[-30:])
         return (f"pid {self.pid}, {'alive' if state is None else f'exit {state}'}; its stderr:\n"
                 f"{self.stderr[-3000:]}\nthe end of its log:\n{tail}")
+
+    def forged(self) -> list[Record]:
+        """Lines of standard output that are no JSON object; the last one of a killed daemon may
+        have been cut."""
+        lines = self.log[:-1] if self.process.returncode == -signal.SIGKILL else self.log
+        return [line for line in lines if set(line) == {"no object"}]
 
     def put_away(self) -> None:
         """End it whatever it does, at the end of a test."""
@@ -343,6 +352,7 @@ class House:
             self._queue.close()
         for daemon in self.daemons:
             daemon.put_away()
+        assert [line for daemon in self.daemons for line in daemon.forged()] == []
 
     def __enter__(self) -> "House":
         return self
@@ -404,6 +414,15 @@ def overlaps(spans: Sequence[Span], deaths: Mapping[int, float]) -> list[tuple[S
     ]
 
 
+def _object(raw: bytes) -> Record:
+    """One line of the log; what is no JSON object is kept to be complained of."""
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"no object": raw}
+
+
 def _carries(line: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(line.get(key) == value for key, value in wanted.items())
 
@@ -411,8 +430,3 @@ def _carries(line: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 def _position(lines: Sequence[Any], line: Mapping[str, Any]) -> int:
     return next(i for i, each in enumerate(lines) if each == line)
 
-
-def each_line(text: str) -> Iterator[Record]:
-    """The objects of a text of JSON lines."""
-    for line in text.splitlines():
-        yield json.loads(line)

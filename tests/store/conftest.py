@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobd.core.lifecycle import EXECUTING, WAITING, JobStatus
+from jobd.core.lifecycle import EXECUTING, WAITING
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
 
