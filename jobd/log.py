@@ -65,10 +65,9 @@ def job_logger(keys: Mapping[str, Any]) -> Any:
     config = structlog.get_config()
     before, render = config["processors"][:-2], config["processors"][-1]
     return structlog.wrap_logger(
-        None,
+        config["logger_factory"](),
         processors=[*before, _of_job(keys), render],
         wrapper_class=config["wrapper_class"],
-        logger_factory=config["logger_factory"],
         cache_logger_on_first_use=False,
     )
 

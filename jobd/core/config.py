@@ -46,6 +46,12 @@ class Pool:
         Texts("directories", "/srv/myapp", r"[^\0]+"),
         reload=False,
     )
+    isolation: str = setting(
+        "thread",
+        "Where a Python handler runs that does not say: thread, or process, which can be killed.",
+        Choice("thread", "process"),
+        reload=False,
+    )
     max_stuck_threads: int = setting(
         4,
         "With more threads than this that would not stop, the daemon drains and exits with 75.",

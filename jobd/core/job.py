@@ -21,6 +21,14 @@ class AttemptOutcome(StrEnum):
     LATE = "late"
 
 
+class Isolation(StrEnum):
+    """Where an attempt runs."""
+
+    THREAD = "thread"
+    PROCESS = "process"
+    COMMAND = "command"
+
+
 class StopReason(StrEnum):
     """Why an attempt was told to stop."""
 
@@ -53,6 +61,7 @@ class Job:
     snooze_count: int
     max_retries: int | None
     timeout_ms: int | None
+    isolation: str | None
     claimed_at: int
     buffered: bool = False
 
@@ -81,13 +90,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed. `after` (seconds) replaces the backoff; `final` skips all retries."""
+    """Why an attempt failed. `after` (seconds) replaces the backoff; `final` skips all retries.
+
+    `exit_status` is that of a command; negative is the signal that killed it.
+    """
 
     type: FailureType
     message: str
     traceback: str | None = None
     after: float | None = None
     final: bool = False
+    exit_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,7 @@ class NewJob:
     max_retries: int | None = None
     unique_key: str | None = None
     request_id: str | None = None
+    isolation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +218,7 @@ class Settlement:
     started_at: int | None = None
     timed_out_at: int | None = None
     late_result: str | None = None
+    exit_status: int | None = None
     job_type: str = ""
     queue: str = ""
     enqueued: tuple[int, ...] = field(default=())

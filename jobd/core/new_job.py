@@ -11,7 +11,7 @@ from jobd.core.payload import encode_payload
 from jobd.errors import BadInput
 
 _OPTIONS = {"queue", "priority", "delay", "at", "timeout", "max_retries", "unique_key",
-            "request_id"}
+            "request_id", "isolation"}
 _A_DAY = 86_400_000
 _LAST_MS = 253_402_300_799_999
 
@@ -44,7 +44,15 @@ def new_job(
         max_retries=_optional_integer("max_retries", options.get("max_retries"), 0, 1_000_000),
         unique_key=_key("unique_key", options.get("unique_key")),
         request_id=_key("request_id", options.get("request_id")),
+        isolation=check_isolation(options.get("isolation")),
     )
+
+
+def check_isolation(value: Any) -> str | None:
+    """Where a Python handler is to run: None leaves it to the handler and the configuration."""
+    if value not in (None, "thread", "process"):
+        raise BadInput(f"isolation must be 'thread' or 'process', not {value!r}")
+    return None if value is None else str(value)
 
 
 def _scheduled_at(options: Mapping[str, Any], now: int) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from jobd.core.durations import LONGEST, parse_duration
 from jobd.core.lifecycle import FailureType
 from jobd.core.names import check_name
+from jobd.core.new_job import check_isolation
 from jobd.errors import BadInput, HandlersError
 
 
@@ -29,6 +30,8 @@ class Handler:
     """Seconds an attempt may take; None leaves it to the configuration."""
     max_retries: int | None = None
     retries: Mapping[FailureType, int] = field(default_factory=dict)
+    isolation: str | None = None
+    """"thread" or "process"; None leaves it to the configuration."""
 
     @functools.cached_property
     def is_async(self) -> bool:
@@ -57,11 +60,13 @@ def job(
     timeout: float | str | None = None,
     max_retries: int | None = None,
     retries: Mapping[str, int] | None = None,
+    isolation: str | None = None,
 ) -> Callable[[Callable[..., Any]], Handler]:
     """Register the decorated function as the handler of `job_type`.
 
     `timeout` is in seconds, or a duration such as "10m". `max_retries` bounds the retries of
     every failure type that is retried at all; `retries={"validation": 2}` names one type.
+    `isolation="process"` runs it in a process of its own, which can be killed.
 
     Raises:
         HandlersError: the name, a duration or a failure type is wrong, or the type is taken.
@@ -72,6 +77,7 @@ def job(
 
     def register(function: Callable[..., Any]) -> Handler:
         handler = _handler(job_type, function, queue, timeout, max_retries, retries or {})
+        handler.isolation = _isolation(function, isolation)
         taken = HANDLERS.get(job_type)
         if taken is not None and _place(taken.function) != _place(function):
             raise HandlersError(
@@ -107,6 +113,13 @@ def _handler(
         if type(limit) is not int or limit < 0:
             raise HandlersError(f"handler {_place(function)}: {limit!r} retries are not possible")
     return Handler(job_type, function, queue, seconds, max_retries, named)
+
+
+def _isolation(function: Callable[..., Any], isolation: str | None) -> str | None:
+    try:
+        return check_isolation(isolation)
+    except BadInput as error:
+        raise HandlersError(f"handler {_place(function)}: {error}") from None
 
 
 def _place(function: Callable[..., Any]) -> str:

@@ -102,6 +102,7 @@ def _fail(
     settlement.failure_type = failure.type
     settlement.error_message = failure.message
     settlement.traceback = failure.traceback
+    settlement.exit_status = failure.exit_status
     verdict = decide(row, failure, policy, now, random)
     match verdict:
         case RetryAt(at, delay_ms):
@@ -131,6 +132,7 @@ def _with_failure(settlement: Settlement, ending: Ending) -> Settlement:
         settlement.failure_type = ending.failure.type
         settlement.error_message = ending.failure.message
         settlement.traceback = ending.failure.traceback
+        settlement.exit_status = ending.failure.exit_status
     return settlement
 
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobd.core.job import Ending, Job, NewJob, StopReason
+from jobd.core.job import Ending, Isolation, Job, NewJob, StopReason
 from jobd.core.registry import Handler
 
 
@@ -36,9 +36,17 @@ class Attempt:
     Seconds are on the running clock of this process, milliseconds on the wall clock.
     """
 
-    def __init__(self, job: Job, handler: Handler, timeout: float | None, handed_at: float) -> None:
+    def __init__(
+        self,
+        job: Job,
+        handler: Handler,
+        timeout: float | None,
+        handed_at: float,
+        isolation: Isolation = Isolation.THREAD,
+    ) -> None:
         self.job = job
         self.handler = handler
+        self.isolation = isolation
         self.timeout = timeout
         self.handed_at = handed_at
         self.stopping = Stopping()

@@ -5,6 +5,8 @@ SQLite 3.7.0 to 3.51.2 can lose data when a commit meets two checkpoints (sqlite
 only while the writing connection holds an empty BEGIN IMMEDIATE.
 """
 
+from jobd import errors
+from jobd.daemon.report import Report
 from jobd.store.connection import Database
 
 ROWS_BETWEEN = 4_000
@@ -15,9 +17,10 @@ LONGEST_BETWEEN = 5.0
 class Checkpointer:
     """Counts what was written and checkpoints when it is enough, or when it is quiet."""
 
-    def __init__(self, writer: Database, second: Database) -> None:
+    def __init__(self, writer: Database, second: Database, report: Report) -> None:
         self._writer = writer
         self._second = second
+        self._report = report
         self._rows = 0
         self._last = 0.0
         self._last_write = 0.0
@@ -39,5 +42,10 @@ class Checkpointer:
     def _run(self, now: float) -> None:
         self._last = now
         self._last_write = now
-        if self._writer.checkpoint_with(self._second):
-            self._rows = 0
+        try:
+            if self._writer.checkpoint_with(self._second):
+                self._rows = 0
+        except errors.DatabaseBusy:
+            pass  # someone writes; the next quiet moment will do
+        except (errors.DatabaseFull, errors.DatabaseUnavailable) as error:
+            self._report.checkpoint_failed(str(error))

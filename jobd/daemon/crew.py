@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 
 from jobd.core.config import Config
-from jobd.core.job import Job
+from jobd.core.job import Isolation, Job
 from jobd.core.registry import Handler
 from jobd.core.retry import Policy
 from jobd.daemon.attempt import Attempt
@@ -57,7 +57,11 @@ class Crew:
         timeout = None if job.timeout_ms is None else job.timeout_ms / 1000
         for fallback in (handler.timeout, self.config.timing.timeout):
             timeout = fallback if timeout is None else timeout
-        return Attempt(job, handler, timeout, handed_at)
+        return Attempt(job, handler, timeout, handed_at, self._isolation(job, handler))
+
+    def _isolation(self, job: Job, handler: Handler) -> Isolation:
+        """The job's word, else the handler's, else the configuration's."""
+        return Isolation(job.isolation or handler.isolation or self.config.pool.isolation)
 
     def limits(self) -> dict[str, int]:
         """Concurrency limits by queue."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobd import clock, errors
 from jobd.core.config import Config, changes
-from jobd.core.job import StopReason
+from jobd.core.job import Isolation, StopReason
 from jobd.core.registry import Handler
 from jobd.core.version import VERSION
 from jobd.daemon.checkpointer import Checkpointer
@@ -23,6 +23,7 @@ from jobd.daemon.ledger import Ledger
 from jobd.daemon.patrol import Patrol
 from jobd.daemon.report import Report, job_log
 from jobd.daemon.run_python import PythonRunner
+from jobd.daemon.runners import Runners
 from jobd.daemon.signals import RELOAD, STOPS, SignalBox
 from jobd.daemon.sweeper import StepDetector, Sweeper
 from jobd.daemon.systemd import notify
@@ -198,7 +199,7 @@ class Daemon:
         with suppress(errors.DatabaseFull, errors.DatabaseBusy):
             writer.grow_wal()
         return Dispatcher(
-            writer, Checkpointer(writer, second), self._wakeup, self.hand, self._crew,
+            writer, Checkpointer(writer, second, self.report), self._wakeup, self.hand, self._crew,
             self._ledger, self.report, self.running,
         )
 
@@ -206,8 +207,8 @@ class Daemon:
         surroundings = Surroundings(
             clock.now_ms, self.dispatcher.submit, job_log, lambda: self._crew.config
         )
-        runner = PythonRunner(lambda: self._crew.config)
-        return JobWorker(name, inbox, self.dispatcher.ended, surroundings, self.running, runner)
+        runners = Runners({Isolation.THREAD: lambda: PythonRunner(lambda: self._crew.config)})
+        return JobWorker(name, inbox, self.dispatcher.ended, surroundings, self.running, runners)
 
 
 def _identity() -> DaemonIdentity:

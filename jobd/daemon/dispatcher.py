@@ -149,6 +149,8 @@ class Dispatcher:
             # The batch stays as it is; nothing that handlers have done is lost while we live.
             self._not_before = monotonic + RETRY_AFTER_FULL
             self._report.disk_full(str(error), monotonic)
+            if self._finishing.is_set():
+                raise
             return
         batch, self._batch = self._batch, Batch()
         self._after_commit(batch, applied, claimed, monotonic)

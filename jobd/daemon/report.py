@@ -63,6 +63,10 @@ class Report:
             self._full_said_at = monotonic
             self.log.error("store.full", error=error)
 
+    def checkpoint_failed(self, error: str) -> None:
+        """The write-ahead log could not be moved into the file; it grows until it can."""
+        self.log.warning("store.checkpoint_failed", error=error)
+
     def row_refused(self, attempt: Attempt, error: str) -> None:
         self.log.error("store.row_refused", **_keys(attempt), error=error)
 

@@ -54,7 +54,7 @@ class Sweeper:
         for sweep in self._sweeps:
             self._scheduler.add_job(
                 self._enter, FromNow(sweep.interval), args=[sweep], id=sweep.name,
-                executor=sweep.name,
+                executor=sweep.name, next_run_time=datetime.now(UTC),
             )
         self._scheduler.start()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from jobd import clock
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.context import JobContext, Surroundings
-from jobd.daemon.run_python import PythonRunner
+from jobd.daemon.runners import Runners
 
 Inbox = queue.SimpleQueue[Attempt | None]
 
@@ -26,7 +26,7 @@ class JobWorker:
         report: Callable[[Ended], None],
         surroundings: Surroundings,
         running: Callable[[], float],
-        runner: PythonRunner,
+        runners: Runners,
     ) -> None:
         self.name = name
         self.current: Attempt | None = None
@@ -35,7 +35,7 @@ class JobWorker:
         self._report = report
         self._surroundings = surroundings
         self._running = running
-        self._runner = runner
+        self._runners = runners
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def start(self) -> None:
@@ -50,13 +50,13 @@ class JobWorker:
                 self._run(attempt)
                 if self.abandoned:
                     break
-        self._runner.close()
+        self._runners.close()
 
     def _run(self, attempt: Attempt) -> None:
         self.current = attempt
         started = clock.monotonic()
         attempt.begin(self.name, threading.get_ident(), clock.now_ms(), self._running())
-        ending = self._runner.run(attempt, JobContext(attempt, self._surroundings))
+        ending = self._runners.run(attempt, JobContext(attempt, self._surroundings))
         attempt.ended = True
         self.current = None
         self._report(Ended(attempt, ending, clock.monotonic() - started))

@@ -69,7 +69,8 @@ _CLAIM = f"""
     WHERE job_queue.id = new.id AND ready = 1 AND execution_over = 1
         AND status IN ({quoted(CLAIM.sources)})
     RETURNING job_queue.id, attempt, job_type, queue, payload, priority, retry_count,
-        rescue_count, snooze_count, max_retries, timeout_ms, claimed_at, started_at IS NULL
+        rescue_count, snooze_count, max_retries, timeout_ms, isolation, claimed_at,
+        started_at IS NULL
 """
 
 

@@ -86,15 +86,13 @@ class Database:
     def checkpoint_with(self, second: "Database") -> bool:
         """Move the write-ahead log into the file on `second`, while nobody can commit.
 
-        Returns whether all of it was moved; False also when the lock was not free.
+        Returns whether all of it was moved; what was not stays in the log, and nothing is lost.
+
+        Raises:
+            DatabaseBusy, DatabaseFull, DatabaseUnavailable: the log is as it was; try again later.
         """
-        with self.turnstile.turn():
-            try:
-                self.connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if _is_busy(error):
-                    return False
-                raise
+        with translated(self.path), self.turnstile.turn():
+            self._begin(_at_once)
             try:
                 _, frames, moved = second.connection.execute(
                     "PRAGMA wal_checkpoint(PASSIVE)"
@@ -110,14 +108,14 @@ class Database:
         spilling out of a cache that is too small for them, and are rolled back.
 
         Raises:
-            DatabaseFull: there is no room for it; nothing has changed.
+            DatabaseFull, DatabaseBusy: it could not be done now; nothing has changed.
         """
         db = self.connection
         (cache_size,) = db.execute("PRAGMA cache_size").fetchone()
         db.execute("PRAGMA cache_size = 10")
         try:
             with translated(self.path), self.turnstile.turn():
-                self._begin(_ten_seconds)
+                self._begin(_at_once)
                 db.execute(
                     "INSERT INTO operator_actions (acted_at, actor, verb, detail) "
                     "VALUES (0, '', '', hex(zeroblob(?)))",
@@ -229,6 +227,10 @@ def _prepare(db: sqlite3.Connection, synchronous: str) -> None:
 def _tolerant_text(raw: bytes) -> str:
     """One row with broken UTF-8 must not make its whole query fail."""
     return raw.decode("utf-8", "replace")
+
+
+def _at_once(_waited: float) -> bool:
+    return False
 
 
 def _ten_seconds(waited: float) -> bool:

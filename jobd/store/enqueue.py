@@ -11,16 +11,16 @@ _VALUES = """
     {job_type},
     coalesce({queue}, (SELECT queue FROM job_types WHERE name = {job_type}), 'default'),
     {payload}, {priority}, {scheduled_at}, :now, {max_retries}, {timeout_ms},
-    {unique_key}, {request_id},
+    {unique_key}, {request_id}, {isolation},
     coalesce({scheduled_at} <= :now, 1),
     CASE WHEN {scheduled_at} > :now THEN {scheduled_at} END
 """
 _COLUMNS = """
     job_type, queue, payload, priority, scheduled_at, created_at, max_retries, timeout_ms,
-    unique_key, request_id, ready, due_at
+    unique_key, request_id, isolation, ready, due_at
 """
 _FIELDS = ("job_type", "payload", "queue", "priority", "scheduled_at", "timeout_ms",
-           "max_retries", "unique_key", "request_id")
+           "max_retries", "unique_key", "request_id", "isolation")
 _values_of = attrgetter(*_FIELDS)
 
 _ONE = f"""

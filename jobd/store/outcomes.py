@@ -165,6 +165,7 @@ def _row(values: tuple[object, ...]) -> Row:
 _ATTEMPT_COLUMNS = (
     "job_id", "attempt", "worker_id", "outcome", "failure_type", "error_message", "traceback",
     "stack", "worker", "claimed_at", "started_at", "timed_out_at", "late_result",
+    "exit_status",
 )
 _ATTEMPT_VALUES = ", ".join(
     f"json_extract(value, '$[{i}]')" for i in range(len(_ATTEMPT_COLUMNS))
@@ -197,6 +198,7 @@ def keep_attempts(
             worker = coalesce(worker, excluded.worker),
             timed_out_at = coalesce(timed_out_at, excluded.timed_out_at),
             late_result = coalesce(late_result, excluded.late_result),
+            exit_status = coalesce(exit_status, excluded.exit_status),
             ended_at = coalesce(ended_at, excluded.ended_at)
         """,
         {"rows": packed, "ended_at": now if ended else None},

@@ -128,7 +128,7 @@ def test_what_an_option_becomes(
         ("unique_key", 17, "unique_key must be 1 to 512 printable characters"),
         ("request_id", "", "request_id must be 1 to 512 printable characters"),
         ("request_id", b"x", "request_id must be 1 to 512 printable characters"),
-        ("prio", 1, "unknown option 'prio'; there are at, delay, max_retries, priority, queue,"),
+        ("prio", 1, "unknown option 'prio'; there are at, delay, isolation, max_retries, priority, queue,"),
         ("id", 1, "unknown option 'id'"),
     ],
 )

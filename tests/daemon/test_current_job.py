@@ -211,6 +211,22 @@ def test_run_is_ended_by_a_cancel_with_all_its_group(house: House) -> None:
     assert [pid for pid in found if is_running(pid)] == []
 
 
+def test_run_leaves_nobody_of_its_group_when_its_leader_goes_first(house: House) -> None:
+    """A grandchild that ignores SIGTERM is killed too, though the program itself ended at once."""
+    daemon = with_handlers(house).start(timing__kill_grace="400ms")
+    ready, pids = house.root / "ready", house.root / "pids"
+    os.mkfifo(ready)
+    rude = f"trap '' TERM; echo $$ >> {pids}; : > {ready}; while :; do sleep 0.1; done"
+    job_id = house.enqueue("runs_long", {"script": f'sh -c "{rude.replace("$", chr(92) + "$")}" & wait'})
+    ready.read_bytes()
+    house.cli("cancel", str(job_id))
+    daemon.wait_for("job.cancelled", job_id=job_id)
+    left = [pid for pid in map(int, pids.read_text().split()) if is_running(pid)]
+    for pid in left:
+        os.kill(pid, 9)
+    assert left == []
+
+
 def test_sleep_and_check_raise_stopped(house: House) -> None:
     """Both end the handler soon after a cancel; `except Exception` does not swallow it."""
     daemon = with_handlers(house).start("--workers", "3")

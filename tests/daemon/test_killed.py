@@ -1,11 +1,14 @@
 """SIGKILL at any moment: nothing is lost, nothing runs twice at once, and the dead are counted."""
 
+import contextlib
 import os
 import random
+import signal
 import sqlite3
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 from tests.daemon.harness import House, RunningDaemon, overlaps
 
@@ -255,3 +258,30 @@ def test_a_kill_during_the_rescue_rescues_once(house: House) -> None:
         lost = [row["attempt"] for row in house.attempts(job_id)]
         assert lost == list(range(1, job["attempt"])), "an attempt was charged twice, or not at all"
         assert job["rescue_count"] == job["attempt"] - 1
+
+
+ORPHANS = """
+@job("starts_a_program")
+def starts_a_program(ready: str):
+    if jobd.current_job().attempt == 1:
+        script = f"echo $$ > {ready}.pid; : > {ready}; exec sleep 61"
+        jobd.current_job().run(["sh", "-c", script])
+    return Path(f"/proc/{Path(f'{ready}.pid').read_text().strip()}").exists()
+"""
+
+
+def test_a_program_of_a_dead_daemon_is_ended_before_the_next_attempt(house: House) -> None:
+    """What `run(argv)` started belongs to the attempt: the rescue never runs beside it."""
+    house.handlers(ORPHANS)
+    ready = house.root / "ready"
+    os.mkfifo(ready)
+    daemon = house.start()
+    job_id = house.enqueue("starts_a_program", {"ready": str(ready)})
+    ready.read_bytes()
+    daemon.kill()
+    try:
+        house.start().wait_for("job.completed", job_id=job_id, attempt=2)
+        assert house.job(job_id)["result"] == "false", "its program was still running"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(Path(f"{ready}.pid").read_text()), signal.SIGKILL)

@@ -29,7 +29,8 @@ def test_a_daemon_registers(db: sqlite3.Connection, rows: Rows) -> None:
         "id": "d1", "pid": 100, "boot_id": "boot", "version": "0.1.0", "started_at": NOW,
         "seen_at": NOW, "stopped_at": None,
     }]
-    assert rows.all("SELECT name, queue, timeout_ms, max_retries, daemon_id FROM job_types") == [
+    types = "SELECT name, queue, timeout_ms, max_retries, daemon_id FROM job_types ORDER BY name"
+    assert rows.all(types) == [
         {"name": "plain", "queue": None, "timeout_ms": None, "max_retries": None,
          "daemon_id": "d1"},
         {"name": "thumb", "queue": "media", "timeout_ms": 30_000, "max_retries": 5,

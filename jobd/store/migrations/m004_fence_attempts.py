@@ -55,6 +55,7 @@ CREATE TABLE job_queue (
     due_at INTEGER,
     execution_over INTEGER NOT NULL DEFAULT 1 CHECK (execution_over IN (0, 1)),
     batch_id INTEGER,
+    isolation TEXT CHECK (isolation IN ('thread', 'process')),
     CHECK (ready = 0 OR (status IN ('pending', 'retrying') AND due_at IS NULL)),
     CHECK (due_at IS NULL OR status IN ('pending', 'retrying')),
     CHECK (

@@ -30,6 +30,7 @@ CREATE TABLE job_attempts (
     timed_out_at INTEGER,
     ended_at INTEGER,
     late_result TEXT,
+    exit_status INTEGER,
     PRIMARY KEY (job_id, attempt)
 ) STRICT
 """
