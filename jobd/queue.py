@@ -4,9 +4,10 @@ import getpass
 import os
 import sqlite3
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from jobd.store.opening import open_database
 MAX_AT_ONCE = 100_000
 MAX_PAYLOAD = 1 << 20
 WAIT_POLL = 0.05
+LAST_ID = (1 << 63) - 1
 
 Record = dict[str, Any]
 
@@ -58,14 +60,16 @@ class Queue:
         max_payload: int = MAX_PAYLOAD,
         create: bool = True,
     ) -> None:
+        if synchronous not in ("full", "normal"):
+            raise errors.BadInput(f"synchronous must be 'full' or 'normal', not {synchronous!r}")
         self.path = Path(os.path.abspath(path))
         self._synchronous = synchronous
         self._max_payload = max_payload
         self._create = create
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._waiting: deque[_Submission] = deque()
         self._database: Database | None = None
+        _queues.add(self)
         with self._connection():
             pass
 
@@ -116,7 +120,7 @@ class Queue:
             NotFound: there is no such job.
         """
         with self._connection() as database:
-            found = reading.job(database.connection, _checked_id(job_id))
+            found = reading.job(database.connection, check_integer("a job id", job_id, 1, LAST_ID))
         if found is None:
             raise errors.NotFound(f"no job {job_id}")
         return shown(found)
@@ -128,15 +132,10 @@ class Queue:
             TimeoutError: it had not ended after `timeout` seconds.
         """
         deadline = None if timeout is None else clock.monotonic() + timeout
-        seen = -1
         while True:
-            with self._connection() as database:
-                version = database.data_version()
-            if version != seen:
-                seen = version
-                found = self.get(job_id)
-                if JobStatus(found["status"]) in ENDED:
-                    return found
+            found = self.get(job_id)
+            if JobStatus(found["status"]) in ENDED:
+                return found
             if deadline is not None and clock.monotonic() >= deadline:
                 raise TimeoutError(f"job {job_id} has not ended after {timeout} s")
             clock.pause(WAIT_POLL)
@@ -154,30 +153,35 @@ class Queue:
         return self._request(Request.RELEASE, job_id)
 
     def _request(self, what: Request, job_id: int) -> requests.Replied:
-        checked = _checked_id(job_id)
+        checked = check_integer("a job id", job_id, 1, LAST_ID)
         with self._connection() as database, database.transaction() as db:
             replied = requests.request(db, what, checked, clock.now_ms(), actor())
         poke(self.path)
         if replied.status is None:
             raise errors.NotFound(f"no job {job_id}")
         if replied.refusal:
-            raise errors.Refused(
-                f"job {job_id} cannot be {_participle(what)}: {replied.refusal}"
-            )
+            raise errors.Refused(f"{what} of job {job_id}: {replied.refusal}")
         return replied
 
     # A call appends its jobs to the list; whoever gets the lock first writes all that wait in
     # one transaction and wakes the others: group commit without a thread.
 
     def _submit(self, jobs: list[NewJob]) -> list[JobId]:
-        self._after_fork()
         mine = _Submission(jobs)
         self._waiting.append(mine)
-        with self._lock:
-            if not mine.done:
-                self._write_waiting()
+        try:
+            with self._lock:
+                if not mine.done:
+                    self._write_waiting()
+        except BaseException:
+            # Interrupted while waiting: what was not written yet must not be written later.
+            with suppress(ValueError):
+                self._waiting.remove(mine)
+            raise
         if mine.error is not None:
             raise mine.error
+        if not mine.done:
+            raise errors.OutcomeUnknown(_INTERRUPTED)
         return mine.ids
 
     def _write_waiting(self) -> None:
@@ -190,13 +194,17 @@ class Queue:
             # One refused row must fail its own call alone.
             for submission in batch:
                 self._write_or_fail([submission])
-        except BaseException as error:  # noqa: BLE001 - each waiting call raises it itself
+        except Exception as error:  # noqa: BLE001 - each waiting call raises it itself
             _fail(batch, error)
+        except BaseException:
+            # Our caller is interrupted; the others cannot know how far this had come.
+            _fail(batch, errors.OutcomeUnknown(_INTERRUPTED))
+            raise
 
     def _write_or_fail(self, batch: list["_Submission"]) -> None:
         try:
             self._write(batch)
-        except BaseException as error:  # noqa: BLE001 - each waiting call raises it itself
+        except Exception as error:  # noqa: BLE001 - each waiting call raises it itself
             _fail(batch, error)
 
     def _write(self, batch: list["_Submission"]) -> None:
@@ -217,8 +225,7 @@ class Queue:
         self, index: int, entry: tuple[Any, ...], options: Mapping[str, Any]
     ) -> NewJob:
         try:
-            job_type, payload, *own = entry
-            own_options = own[0] if own else {}
+            job_type, payload, own_options = entry if len(entry) == 3 else (*entry, {})
             return self._new_job(job_type, payload, {**options, **own_options})
         except errors.BadInput as error:
             raise errors.BadInput(f"job {index}: {error}") from None
@@ -229,15 +236,11 @@ class Queue:
 
     @contextmanager
     def _connection(self) -> Iterator[Database]:
-        self._after_fork()
         with self._lock:
             yield self._opened()
 
-    def _after_fork(self) -> None:
-        """A forked child starts with an empty list, a lock and a connection of its own."""
-        if self._pid == os.getpid():
-            return
-        self._pid = os.getpid()
+    def start_anew(self) -> None:
+        """In a forked child: an empty list, a lock and a connection of its own."""
         self._lock = threading.Lock()
         self._waiting = deque()
         if self._database is not None:
@@ -257,8 +260,20 @@ class Queue:
         return self._database
 
 
+_INTERRUPTED = "interrupted while writing: the jobs may or may not be stored"
+
 _inherited: list[Database] = []
 """Connections of a parent process: SQLite forbids closing them here, so they are kept alive."""
+
+_queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+
+
+def _start_all_anew() -> None:
+    for queue in list(_queues):
+        queue.start_anew()
+
+
+os.register_at_fork(after_in_child=_start_all_anew)
 
 
 class _Submission:
@@ -275,14 +290,6 @@ def _fail(batch: list[_Submission], error: BaseException) -> None:
     for submission in batch:
         submission.error = error
         submission.done = True
-
-
-def _checked_id(job_id: Any) -> int:
-    return check_integer("a job id", job_id, 1, (1 << 63) - 1)
-
-
-def _participle(what: Request) -> str:
-    return {Request.CANCEL: "cancelled", Request.RETRY: "retried"}.get(what, "released")
 
 
 def actor() -> str:

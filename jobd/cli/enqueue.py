@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     new = checked(args, found.config.limits.max_payload)
     with opened(found, create=True) as database:
         with database.transaction() as db:
-            warning = unknown_type(db, new.job_type)
+            warning = unknown_type(db, new.job_type, strict=args.strict)
             if warning and args.strict:
                 raise BadInput(f"{warning}; nothing was stored")
             job_id, created = enqueue(db, new, clock.now_ms())
@@ -88,14 +88,16 @@ def checked(args: argparse.Namespace, max_payload: int) -> NewJob:
     return new_job(args.job_type, payload, options, clock.now_ms(), max_payload)
 
 
-def unknown_type(db: sqlite3.Connection, job_type: str) -> str | None:
+def unknown_type(db: sqlite3.Connection, job_type: str, *, strict: bool) -> str | None:
     """What to say of a type that the last daemon had no handler for, naming the nearest.
 
-    None while no daemon has registered any: then nobody can tell.
+    While no daemon has registered any nobody can tell: then only `strict` minds.
     """
     known = [each["name"] for each in job_types(db)]
-    if not known or job_type in known:
+    if job_type in known or (not known and not strict):
         return None
+    if not known:
+        return "no daemon has said yet which job types it can run"
     near = nearest(job_type, known)
     guess = f" (did you mean {' or '.join(near)}?)" if near else ""
     return f"the last daemon had no handler for job type {job_type}{guess}"
@@ -104,7 +106,7 @@ def unknown_type(db: sqlite3.Connection, job_type: str) -> str | None:
 def _whole(what: str, text: str | None) -> int | None:
     if text is None:
         return None
-    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+    if not re.fullmatch(r"[-+]?[0-9]{1,60}", text):
         raise BadInput(f"{what} must be an integer, not {text!r:.60}")
     return int(text)
 

@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -83,6 +84,11 @@ def _global_options_first(argv: Sequence[str]) -> list[str]:
     index = 0
     while index < end:
         word = rest[index]
+        value = rest[index + 1] if index + 1 < end else ""
+        if re.fullmatch("--[a-z-]+", word) and re.match("-[0-9]", value):
+            # argparse would take the value -5s for an option.
+            rest[index : index + 2] = [f"{word}={value}"]
+            end -= 1
         if word == "--json" or word.startswith(("--db=", "--config=")):
             taken = 1
         elif word in ("--db", "--config") and index + 1 < end:

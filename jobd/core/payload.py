@@ -59,8 +59,10 @@ def parse_payload(text: str, limit: int) -> str:
         raise BadInput(
             f"payload is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"payload is not JSON: {_short(str(error))}") from None
+    except ValueError:
+        raise BadInput("payload holds an integer of too many digits") from None
+    except RecursionError:
+        raise BadInput(f"payload is nested deeper than {MAX_DEPTH}") from None
     return encode_payload(value, limit)
 
 

@@ -76,8 +76,12 @@ def test_enqueue_again_with_a_request_id_is_safe(jobd: Jobd) -> None:
 
 
 def test_unknown_type_is_silent_before_the_first_daemon(jobd: Jobd) -> None:
-    """Nobody has said yet which types there are."""
-    assert jobd("enqueue", "thumb", "--strict")[::2] == (0, "")
+    """Nobody has said yet which types there are: only --strict minds, and stores nothing."""
+    assert jobd("enqueue", "thumb")[::2] == (0, "")
+    status, _, err = jobd("enqueue", "thumb", "--strict")
+    assert status == 2
+    assert "no daemon has said yet which job types it can run; nothing was stored" in err
+    assert jobd("--json", "list")[1].count('"id"') == 1
 
 
 def test_unknown_type_is_a_warning_with_the_nearest_name(jobd: Jobd, store: Any) -> None:

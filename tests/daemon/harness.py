@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,6 +39,8 @@ SHORT_TIMINGS: Mapping[str, object] = {
 }
 
 BEATS = ("worker.heartbeat", "pool.health")
+
+LIVE = ("pending", "running", "timeout", "zombie", "retrying")
 
 WITNESS = Path(__file__).with_name("witness.py")
 
@@ -91,7 +94,9 @@ class Lines:
 class RunningDaemon:
     """One `jobd run` process, its log and its standard error."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], *, read_log: bool = True) -> None:
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str], *, read_log: bool = True
+    ) -> None:
         self.process = subprocess.Popen(
             argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -135,11 +140,29 @@ class RunningDaemon:
             raise AssertionError(f"{wanted} did not come; {self.account()}")
         return dict(self._log.seen[found])
 
+    def next_beat(self, beat: Record | None) -> Record | None:
+        """The heartbeat after this one; None when the daemon has died, and then it is reaped."""
+        try:
+            return self.wait_for("pool.health", after=beat)
+        except AssertionError:
+            assert self._log is not None
+            if not self._log.ended:
+                raise
+        self.exit_status()
+        return None
+
     def wait_for_all(self, event: str, ids: Sequence[int], deadline: float = DEADLINE) -> None:
         """Wait until there is a line with this event for each of these jobs."""
-        until = time.monotonic() + deadline
-        for job_id in ids:
-            self.wait_for(event, job_id=job_id, deadline=max(0.1, until - time.monotonic()))
+        assert self._log is not None
+        missing = set(ids)
+
+        def fits(line: Record) -> bool:
+            if line.get("event") == event:
+                missing.discard(line.get("job_id", 0))
+            return not missing
+
+        if missing and self._log.first(fits, 0, deadline) is None:
+            raise AssertionError(f"no {event} of {sorted(missing)}; {self.account()}")
 
     def wait_stderr(self, text: str, deadline: float = DEADLINE) -> str:
         """The first line of standard error that has `text` in it."""
@@ -189,7 +212,7 @@ class RunningDaemon:
         """What there is to say of it when a test fails."""
         state = self.process.poll()
         told = [line for line in self.log if line.get("event") not in BEATS]
-        tail = "\n".join(repr(line) for line in told[-30:])
+        tail = "\n".join(repr(line)[:400] for line in told[-15:])
         return (f"pid {self.pid}, {'alive' if state is None else f'exit {state}'}; its stderr:\n"
                 f"{self.stderr[-3000:]}\nthe end of its log:\n{tail}")
 
@@ -248,8 +271,8 @@ class House:
 
     def handlers(self, source: str, module: str = "handlers") -> None:
         """Write the handlers' module; everything in `witness` is there already."""
-        text = f"import os, signal, sys, threading, time\nimport jobd\nfrom witness import *\n{source}"
-        (self.code / f"{module}.py").write_text(text)
+        head = "import os, signal, sys, threading, time\nimport jobd\nfrom witness import *\n"
+        (self.code / f"{module}.py").write_text(head + source)
 
     def write_config(self, **settings: object) -> None:
         """Write the configuration file: the short timings, and `a__b` for the setting a.b."""
@@ -307,6 +330,16 @@ class House:
     def job(self, job_id: int) -> Record:
         """The row as it stands in the file: payload and result are JSON text, times are ms."""
         return dict(self.rows("SELECT * FROM job_queue WHERE id = ?", job_id)[0])
+
+    def wait_until_all_ended(self, daemon: RunningDaemon, deadline: float = 30) -> bool:
+        """Look with each heartbeat whether every job has ended; False when the daemon died."""
+        until, beat = time.monotonic() + deadline, None
+        while daemon.process.poll() is None:
+            if not self.rows(f"SELECT id FROM job_queue WHERE status IN {LIVE} LIMIT 1"):
+                return True
+            assert time.monotonic() < until, daemon.account()
+            beat = daemon.next_beat(beat)
+        return False
 
     def status(self, job_id: int) -> str:
         return str(self.job(job_id)["status"])
@@ -409,7 +442,7 @@ def overlaps(spans: Sequence[Span], deaths: Mapping[int, float]) -> list[tuple[S
     return [
         (one, other)
         for of_one_job in by_job.values()
-        for one, other in zip(of_one_job, of_one_job[1:], strict=False)
+        for one, other in pairwise(of_one_job)
         if other.began < end(one)
     ]
 

@@ -1,4 +1,4 @@
-"""The wall clock is stepped under a running daemon: no false verdict, no waiting for the old time."""
+"""The wall clock is stepped under a running daemon: no false verdict, no wait for the old time."""
 
 import os
 import shutil

@@ -216,8 +216,9 @@ def test_run_leaves_nobody_of_its_group_when_its_leader_goes_first(house: House)
     daemon = with_handlers(house).start(timing__kill_grace="400ms")
     ready, pids = house.root / "ready", house.root / "pids"
     os.mkfifo(ready)
-    rude = f"trap '' TERM; echo $$ >> {pids}; : > {ready}; while :; do sleep 0.1; done"
-    job_id = house.enqueue("runs_long", {"script": f'sh -c "{rude.replace("$", chr(92) + "$")}" & wait'})
+    rude = house.root / "rude.sh"
+    rude.write_text(f"trap '' TERM; echo $$ >> {pids}; : > {ready}; while :; do sleep 0.1; done")
+    job_id = house.enqueue("runs_long", {"script": f"sh {rude} & wait"})
     ready.read_bytes()
     house.cli("cancel", str(job_id))
     daemon.wait_for("job.cancelled", job_id=job_id)

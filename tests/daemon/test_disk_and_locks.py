@@ -91,7 +91,7 @@ def test_a_full_disk_is_waited_out(small_disk: House) -> None:
 def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: House) -> None:
     """A stop does not wait for room for ever; what could not be stored runs again later."""
     gate = small_disk.gate("shut")
-    daemon = small_disk.start("--workers", "8")
+    daemon = small_disk.start("--workers", "8", timing__shutdown_grace="200ms")
     ids = [small_disk.enqueue("bulky", {"gate": "shut", "size": 900_000}) for _ in range(8)]
     daemon.wait_for_all("job.logged", ids)
     filler = fill(small_disk.db.parent)
@@ -100,9 +100,8 @@ def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: House) -> No
     daemon.signal(signal.SIGTERM)
     status = daemon.exit_status(deadline=15)
     filler.unlink()
-    small_disk.start("--workers", "8")
-    for job_id in ids:
-        assert small_disk.queue.wait(job_id, timeout=10)["status"] == "completed"
+    assert small_disk.wait_until_all_ended(small_disk.start("--workers", "8"))
+    assert {small_disk.status(job_id) for job_id in ids} == {"completed"}
     assert status == 75
 
 
@@ -165,7 +164,7 @@ def test_a_lock_held_by_another_process_is_waited_out(house: House) -> None:
 def test_a_daemon_can_be_stopped_while_the_database_is_locked(house: House) -> None:
     """The lock is held without end: SIGTERM still ends it, and the next start runs the job."""
     gate = house.gate("shut")
-    daemon = house.start("--workers", "2")
+    daemon = house.start("--workers", "2", timing__shutdown_grace="200ms")
     job_id = house.enqueue("gated", {"gate": "shut"})
     daemon.wait_for("job.logged", job_id=job_id)
     with Holder(house.db):

@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import signal
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -78,13 +77,13 @@ def test_kills_at_random_moments_lose_and_double_nothing(house: House) -> None:
         deaths[pid] = died
     producer.stop()
     last = house.start("--workers", "4")
-    for job_id in producer.ids:
-        assert house.queue.wait(job_id, timeout=30)["status"] == "completed"
+    assert house.wait_until_all_ended(last)
     assert last.stop() == 0
 
     jobs = {row["id"]: row for row in house.rows("SELECT * FROM job_queue")}
     spans = house.spans()
     assert sorted(jobs) == sorted(producer.ids)
+    assert {job["status"] for job in jobs.values()} == {"completed"}
     rest_is_settled(house)
     assert overlaps(spans, deaths) == []
     begun = Counter((span.job_id, span.attempt) for span in spans)
@@ -111,16 +110,14 @@ def test_kills_at_random_moments_lose_and_double_nothing(house: House) -> None:
 def test_kills_among_short_jobs_charge_only_what_had_begun(house: House) -> None:
     """With jobs short enough to be buffered, an attempt that never began is never charged."""
     chance, deaths = random.Random(SEED), {}
-    ids = [int(i) for i in house.queue.enqueue_many([("quick", {"n": n}) for n in range(3000)])]
+    house.queue.enqueue_many([("quick", {"n": n}) for n in range(3000)])
     house.write_config(retry__worker_lost__initial_delay="10ms")
     for _ in range(4):
         daemon = house.start("--workers", "2")
         threading.Event().wait(chance.uniform(0.02, 0.15))
         deaths[daemon.pid] = time.monotonic()
         daemon.kill()
-    house.start("--workers", "2")
-    for job_id in ids:
-        house.queue.wait(job_id, timeout=30)
+    assert house.wait_until_all_ended(house.start("--workers", "2"))
     spans = house.spans()
     jobs = {row["id"]: row for row in house.rows("SELECT * FROM job_queue")}
     assert {job["status"] for job in jobs.values()} == {"completed"}
@@ -153,9 +150,7 @@ def test_buffered_jobs_are_given_back_uncharged(house: House) -> None:
     buffered = [row["id"] for row in house.rows(
         "SELECT id FROM job_queue WHERE status = 'running' AND started_at IS NULL")]
     assert buffered, "nothing was in the buffer when the daemon died"
-    house.start("--workers", "1")
-    for job_id in ids:
-        house.queue.wait(job_id, timeout=20)
+    assert house.wait_until_all_ended(house.start("--workers", "1"))
     begun = Counter(span.job_id for span in house.spans())
     found = {i: house.job(i) for i in buffered}
     assert {i: job["rescue_count"] for i, job in found.items()} == dict.fromkeys(buffered, 0)
@@ -180,25 +175,10 @@ def run_until_it_survives(house: House, *args: str, most: int = 12) -> tuple[Run
     """Start daemons until one does not die; that one, and how many died."""
     for deaths in range(most):
         daemon = house.launch(*args)
-        if _all_ended(house, daemon):
+        if house.wait_until_all_ended(daemon):
             return daemon, deaths
         assert daemon.exit_status() == -9
     raise AssertionError(f"{most} daemons died")
-
-
-def _all_ended(house: House, daemon: RunningDaemon) -> bool:
-    """Wait until every job has ended or the daemon has died; whether it lives."""
-    ended = ("completed", "dead_letter", "failed", "cancelled")
-    live = f"SELECT count(*) FROM job_queue WHERE status NOT IN {ended}"
-    line = None
-    while daemon.process.poll() is None:
-        if house.rows(live)[0][0] == 0:
-            return True
-        try:
-            line = daemon.wait_for("pool.health", after=line, deadline=5)
-        except AssertionError:
-            break
-    return False
 
 
 def test_a_job_that_kills_its_daemon_ends_as_poison(house: House) -> None:
@@ -229,10 +209,8 @@ def test_poison_that_kills_before_its_start_is_on_disk_is_bounded_too(house: Hou
     _, deaths = run_until_it_survives(house, "--workers", "1", most=10)
     assert house.status(poison) == "dead_letter"
     assert deaths <= 6
-    with sqlite3.connect(house.db) as db:
-        left = db.execute("SELECT count(*) FROM job_queue WHERE status <> 'completed'").fetchone()
-    db.close()
-    assert left == (1,)
+    left = house.rows("SELECT id FROM job_queue WHERE status <> 'completed'")
+    assert [row["id"] for row in left] == [poison]
 
 
 def test_a_kill_during_the_rescue_rescues_once(house: House) -> None:
@@ -250,11 +228,11 @@ def test_a_kill_during_the_rescue_rescues_once(house: House) -> None:
         threading.Event().wait(delay)
         daemon.kill()
     last = house.start("--workers", "4")
-    for job_id in ids:
-        assert house.queue.wait(job_id, timeout=20)["status"] == "completed"
+    assert house.wait_until_all_ended(last)
     assert last.stop() == 0
     for job_id in ids:
         job = house.job(job_id)
+        assert job["status"] == "completed"
         lost = [row["attempt"] for row in house.attempts(job_id)]
         assert lost == list(range(1, job["attempt"])), "an attempt was charged twice, or not at all"
         assert job["rescue_count"] == job["attempt"] - 1

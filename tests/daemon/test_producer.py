@@ -49,8 +49,7 @@ def test_many_threads_share_one_queue(house: House) -> None:
 
     def produce() -> None:
         try:
-            for _ in range(25):
-                ids.append(house.enqueue("quick"))
+            ids.extend([house.enqueue("quick") for _ in range(25)])
         except BaseException as error:
             problems.append(error)
 

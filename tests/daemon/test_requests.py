@@ -132,7 +132,7 @@ def test_a_cancel_stored_on_a_zombie_is_done_when_its_daemon_dies(asked: House) 
 def test_cancel_after_release_wins(asked: House) -> None:
     """Both asked of one attempt: it ends cancelled."""
     gate = asked.gate("shut")
-    daemon = asked.start("--workers", "1", timing__kill_grace="2s")
+    daemon = asked.start("--workers", "1")
     job_id = asked.enqueue("finishes", {"gate": "shut"})
     daemon.wait_for("job.logged", job_id=job_id)
     asked.cli("release", str(job_id))

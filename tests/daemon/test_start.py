@@ -2,6 +2,7 @@
 
 import signal
 import sqlite3
+from itertools import pairwise
 
 from tests.daemon.harness import House
 
@@ -151,7 +152,7 @@ def narrow():
     ids = [house.enqueue("narrow") for _ in range(4)]
     daemon.wait_for_all("job.completed", ids)
     spans = house.spans()
-    assert all(one.ended <= other.began for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one.ended <= other.began for one, other in pairwise(spans))
     assert house.rows("SELECT concurrency FROM queues WHERE name = 'narrow'")[0][0] == 1
     assert daemon.events("job.claimed", job_id=ids[-1])
 

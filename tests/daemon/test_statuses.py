@@ -69,7 +69,7 @@ def test_timeout_and_zombie(house: House) -> None:
     """A thread that does not stop is shown as timeout until kill_grace is over, then as zombie."""
     house.handlers(STUCK)
     gate = house.gate("shut")
-    daemon = house.start(timing__kill_grace="1500ms", timing__zombie_hold="30s")
+    daemon = house.start(timing__kill_grace="800ms", timing__zombie_hold="30s")
     job_id = house.enqueue("stuck")
     daemon.wait_for("job.timed_out", job_id=job_id)
     assert listed(house, "timeout") == [job_id]
