@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -25,12 +26,22 @@ MUCH_LATER = 10.0
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Where a test may have a database made."""
     return tmp_path / "jobd.db"
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as Queue makes it, to be copied."""
+    path = tmp_path_factory.mktemp("made-once") / "jobd.db"
+    Queue(path).close()
+    return path
+
+
 @pytest.fixture
-def queue(path: Path) -> Iterator[Queue]:
-    with Queue(path) as queue:
+def queue(made_once: Path, path: Path) -> Iterator[Queue]:
+    """A Queue over a file of this test."""
+    with Queue(shutil.copy(made_once, path)) as queue:
         yield queue
 
 
@@ -317,17 +328,17 @@ def test_wait_sees_the_end_of_the_job(path: Path, hand: str) -> None:
 ANSWERS = [
     ("cancel", (), "cancelled", None),
     ("cancel", ("running",), "running", None),
-    ("cancel", ("running", "failed"), "failed", "job 1 cannot be cancelled: already ended"),
+    ("cancel", ("running", "failed"), "failed", "cancel of job 1: already ended"),
     ("retry", (), "pending", None),
     ("retry", ("running",), "running",
-     "job 1 cannot be retried: still executing; cancel or release it"),
+     "retry of job 1: still executing; cancel or release it"),
     ("retry", ("running", "dead_letter"), "pending", None),
     ("retry", ("running", "completed"), "completed",
-     "job 1 cannot be retried: already completed"),
+     "retry of job 1: already completed"),
     ("release", (), "pending", None),
     ("release", ("running",), "running", None),
     ("release", ("running", "cancelled"), "cancelled",
-     "job 1 cannot be released: already ended; use retry"),
+     "release of job 1: already ended; use retry"),
 ]
 
 
@@ -479,3 +490,29 @@ def test_a_fork_amid_another_thread_s_call(path: Path, call: tuple[str, ...]) ->
     assert run(FORK_AMID_A_CALL, path, *call) == [
         first, "child", "ended", "with", "0", second
     ]
+
+
+INTERRUPT = """
+import sqlite3
+queue = Queue(sys.argv[1])
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+
+def interrupt():
+    while not queue._lock.locked():  # until the call below is amid its write
+        threading.Event().wait(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+try:
+    queue.enqueue("interrupted")
+except KeyboardInterrupt:
+    other.execute("ROLLBACK")
+    print(queue.enqueue("later"))
+print(*[kind for (kind,) in other.execute("SELECT job_type FROM job_queue")])
+"""
+
+
+def test_an_interrupted_call_is_not_written_later(path: Path) -> None:
+    """Ctrl-C ends the call that waits for the lock; the next call stores its own job alone."""
+    assert run(INTERRUPT, path) == ["1", "later"]

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -56,6 +57,7 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
     else:
         yield _configuration(found)
         yield from (Finding("warn", "timing", warning) for warning in relations(found.config))
+        yield from _log_file(found.config)
         yield from _handlers(found.config)
         yield _database(found.db, found.config.synchronous)
 
@@ -63,6 +65,13 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
 def _configuration(found: Settings) -> Finding:
     none = "no file; defaults, environment and flags alone"
     return Finding("ok", "configuration", str(found.config_file or none))
+
+
+def _log_file(config: Config) -> Iterator[Finding]:
+    path = Path(config.log.file)
+    place = path if path.exists() else path.parent
+    if config.log.file and (path.is_dir() or not os.access(place, os.W_OK)):
+        yield Finding("fail", "log", f"log.file = {config.log.file!r} cannot be written")
 
 
 def _handlers(config: Config) -> Iterator[Finding]:

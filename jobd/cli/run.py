@@ -75,7 +75,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
 def start_log(config: Config) -> LogWriter:
     """Send the log where the configuration says, through its own thread."""
     if config.log.file:
-        writer = LogWriter(Path(config.log.file))
+        writer = _file_writer(Path(config.log.file))
     else:
         # What handlers and their programs print must not stand among the log's lines.
         writer = LogWriter(os.dup(STDOUT))
@@ -83,6 +83,15 @@ def start_log(config: Config) -> LogWriter:
     _configure_log(config, writer)
     writer.start()
     return writer
+
+
+def _file_writer(path: Path) -> LogWriter:
+    try:
+        return LogWriter(path)
+    except OSError as error:
+        raise errors.ConfigurationError(
+            [f"log.file = {str(path)!r}: cannot be written: {error.strerror}"]
+        ) from None
 
 
 def _configure_log(config: Config, writer: LogWriter) -> None:

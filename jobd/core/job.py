@@ -159,6 +159,13 @@ def checked_delay(seconds: float) -> float:
     return float(seconds)
 
 
+def checked_type(failure_type: str) -> FailureType:
+    """A failure type that a handler names; ValueError for the one that only jobd can know."""
+    if failure_type == FailureType.WORKER_LOST:
+        raise ValueError("worker_lost is for jobd to say, when a daemon died")
+    return FailureType(failure_type)
+
+
 class Retry(Exception):
     """Raised by a handler: this attempt failed, try again `after` seconds."""
 
@@ -167,7 +174,7 @@ class Retry(Exception):
     ) -> None:
         super().__init__(message or "the handler asked for a retry")
         self.after = None if after is None else checked_delay(after)
-        self.failure_type = FailureType(failure_type)
+        self.failure_type = checked_type(failure_type)
 
 
 class Fail(Exception):
@@ -175,7 +182,7 @@ class Fail(Exception):
 
     def __init__(self, message: str = "", *, failure_type: str = "unknown") -> None:
         super().__init__(message or "the handler gave up")
-        self.failure_type = FailureType(failure_type)
+        self.failure_type = checked_type(failure_type)
 
 
 class Snooze(Exception):

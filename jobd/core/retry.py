@@ -66,7 +66,7 @@ def decide(
     limit = retry_limit(job, failure.type, policy)
     used = job.rescue_count if failure.type is FailureType.WORKER_LOST else job.retry_count
     if failure.final or used >= limit:
-        return _end(rule, _reason(failure, limit, used))
+        return _end(rule, _reason(failure, rule, limit, used))
     delay_ms = round(1000 * _delay(rule, failure, used, random))
     return RetryAt(now + delay_ms, delay_ms)
 
@@ -117,12 +117,14 @@ def _end(rule: RetryPolicy, reason: str) -> Verdict:
     return GiveUp(reason) if rule.exhausted == "failed" else Park(reason)
 
 
-def _reason(failure: Failure, limit: int, used: int) -> str:
+def _reason(failure: Failure, rule: RetryPolicy, limit: int, used: int) -> str:
     if failure.final:
         return f"the handler gave up: {failure.type}"
     if failure.type is FailureType.WORKER_LOST:
         times = "once" if used == 0 else f"{used + 1} times"
         return f"poison: its daemon died {times} while it ran"
-    if limit == 0:
+    if limit == 0 and rule.max_retries == 0:
         return f"{failure.type} failures are not retried"
+    if limit == 0:
+        return f"{failure.type}: this job allows no retries"
     return f"{failure.type}: {used} of {limit} retries used"

@@ -13,6 +13,9 @@ from jobd.core.facts import (
 )
 from jobd.core.why_waiting import no_daemon
 
+STILL_EXECUTING = "still executing"
+"""How the reason begins when a job was parked while its thread or program went on."""
+
 _MENDED = "Once the cause is mended, retry it."
 
 
@@ -47,6 +50,8 @@ def why_dead(facts: Facts) -> Explanation:
         f"{named(facts)} was parked as dead_letter{when}: {reason}. "
         f"Its last failure: {failure(facts)}. {_tries(facts)}."
     )
+    if reason.startswith(STILL_EXECUTING) and facts.job["execution_over"]:
+        lead += " That execution has ended since."
     return _bring_back(facts, lead, _MENDED)
 
 

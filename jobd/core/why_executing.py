@@ -84,7 +84,8 @@ def _runs(facts: Facts) -> str:
     record = facts.last_attempt
     worker = record and record["worker"]
     on = f" on {worker}" if worker else ""
-    daemon = f" of daemon pid {facts.daemon['pid']}" if facts.daemon else ""
+    link = "of" if worker else "in"
+    daemon = f" {link} daemon pid {facts.daemon['pid']}" if facts.daemon else ""
     return (
         f"{named(facts)} has been running{on}{daemon} for "
         f"{since(facts, facts.job['started_at'])} (attempt {facts.job['attempt']})."

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from jobd.core.job import Ending, Isolation, Job, NewJob, StopReason
 from jobd.core.registry import Handler
@@ -65,6 +66,7 @@ class Attempt:
         self.progress_is_new = False
         self.checkpoint: str | None = None
         self.interrupt: Callable[[], object] | None = None
+        self.coroutine: Any = None
         self._ticket = [True]
 
     def take(self) -> bool:

@@ -104,9 +104,10 @@ async def _interruptible(attempt: Attempt, payload: dict[str, Any]) -> Any:
     if attempt.stopping.is_set() and attempt.stopping.reason != "stop":
         raise Stopped
     try:
-        return await attempt.handler.function(**payload)
+        attempt.coroutine = attempt.handler.function(**payload)
+        return await attempt.coroutine
     finally:
-        attempt.interrupt = None
+        attempt.interrupt = attempt.coroutine = None
         left = asyncio.all_tasks() - {task}
         for other in left:
             other.cancel()

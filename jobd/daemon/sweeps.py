@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from jobd.core.config import Timing
 from jobd.core.job import HealthStatus, Row, StopReason
@@ -80,9 +81,22 @@ def stack_of(attempt: Attempt) -> str | None:
     """Where exactly the thread of this attempt is, innermost call last."""
     if attempt.thread_id is None:
         return None
+    if attempt.coroutine is not None:
+        return _stack_of_coroutine(attempt.coroutine)
     frame = sys._current_frames().get(attempt.thread_id)
     if frame is None:
         return None
     stack = "".join(traceback.format_stack(frame, DEEPEST_STACK))[-16_000:]
     # The thread may have gone on to another job while we looked.
     return None if attempt.ended else stack
+
+
+def _stack_of_coroutine(coroutine: Any) -> str:
+    """Where a suspended coroutine waits, from the handler down to what it awaits."""
+    frames: list[tuple[Any, int]] = []
+    while coroutine is not None and len(frames) < DEEPEST_STACK:
+        frame = getattr(coroutine, "cr_frame", None)
+        if frame is not None:
+            frames.append((frame, frame.f_lineno))
+        coroutine = getattr(coroutine, "cr_await", None)
+    return "".join(traceback.StackSummary.extract(frames).format())

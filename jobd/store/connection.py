@@ -265,7 +265,11 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | N
         return errors.DatabaseUnavailable(f"{path} is read-only; nothing was written")
     if name.startswith("SQLITE_CANTOPEN"):
         return errors.DatabaseUnavailable(_why_not_open(path))
-    if name.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_PERM", "SQLITE_AUTH")):
+    if name.startswith("SQLITE_CORRUPT"):
+        return errors.NotADatabase(
+            f"{path} is damaged or cut short ({error}); put a backup in its place"
+        )
+    if name.startswith(("SQLITE_IOERR", "SQLITE_PERM", "SQLITE_AUTH")):
         return errors.DatabaseUnavailable(f"{path}: {error} ({name})")
     return None
 

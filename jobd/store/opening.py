@@ -63,6 +63,11 @@ def _admit(database: Database, create: bool, check: Check, now: int) -> None:
     """Refuse what is not ours; fill what is empty when that is asked for."""
     _refuse_strangers(database)
     empty = not _tables(database.connection)
+    if empty and database.user_version():
+        raise errors.NotADatabase(
+            f"{database.path} has no tables but says it is version {database.user_version()}: "
+            "jobd did not make it; remove it, or name another file with --db"
+        )
     if empty and not create:
         raise errors.NoDatabase(
             f"{database.path} is empty, not a database yet; `jobd run`, `jobd enqueue` or "

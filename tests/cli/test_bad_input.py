@@ -239,5 +239,5 @@ def test_a_damaged_database_is_one_sentence(jobd: Jobd, store: Any, path: Path) 
         file.seek((root - 1) * size)
         file.write(b"\xa5" * size)
     status, _, err = jobd("list")
-    assert (status, err.count("\n")) == (75, 1)
+    assert (status, err.count("\n")) == (CONFIGURATION, 1)
     assert str(path) in err

@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from jobd.core.job import AttemptOutcome, HealthStatus
+from jobd.core.job import AttemptOutcome, HealthStatus, Isolation
 from jobd.core.lifecycle import (
     ENDED,
     EXECUTING,
@@ -205,6 +205,12 @@ def test_the_check_lists_what_the_enum_lists(
 ) -> None:
     """The CHECK of each column that holds an enum names its values, in its order."""
     assert listed(db, table, rf"CHECK \(\s*{column} IN \(") == [str(value) for value in values]
+
+
+def test_a_job_says_which_isolation_it_wants(db: sqlite3.Connection) -> None:
+    """A thread or a process; that it is a command follows from its type."""
+    chosen = [str(each) for each in Isolation if each is not Isolation.COMMAND]
+    assert listed(db, "job_queue", r"CHECK \(\s*isolation IN \(") == chosen
 
 
 def test_a_unique_key_is_held_by_the_live_statuses(db: sqlite3.Connection) -> None:

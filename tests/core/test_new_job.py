@@ -70,6 +70,9 @@ def test_now_is_what_the_table_of_times_counts_from() -> None:
         ("unique_key", "Größe/é", "unique_key", "Größe/é"),
         ("unique_key", "k" * 512, "unique_key", "k" * 512),
         ("request_id", "9b2f", "request_id", "9b2f"),
+        ("isolation", None, "isolation", None),
+        ("isolation", "thread", "isolation", "thread"),
+        ("isolation", "process", "isolation", "process"),
     ],
 )
 def test_what_an_option_becomes(
@@ -128,7 +131,10 @@ def test_what_an_option_becomes(
         ("unique_key", 17, "unique_key must be 1 to 512 printable characters"),
         ("request_id", "", "request_id must be 1 to 512 printable characters"),
         ("request_id", b"x", "request_id must be 1 to 512 printable characters"),
-        ("prio", 1, "unknown option 'prio'; there are at, delay, isolation, max_retries, priority, queue,"),
+        ("isolation", "command", "isolation must be 'thread' or 'process', not 'command'"),
+        ("isolation", "", "isolation must be 'thread' or 'process', not ''"),
+        ("isolation", True, "isolation must be 'thread' or 'process', not True"),
+        ("prio", 1, "unknown option 'prio'; there are at, delay, isolation, max_retries, "),
         ("id", 1, "unknown option 'id'"),
     ],
 )

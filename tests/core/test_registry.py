@@ -123,6 +123,7 @@ def test_two_functions_cannot_run_one_type() -> None:
         ({"retries": {"validation": -2}}, "-2 retries are not possible"),
         ({"retries": {"validation": None}}, "None retries are not possible"),
         ({"retries": {"netwrok": 2}}, "netwrok"),
+        ({"isolation": "container"}, "isolation must be 'thread' or 'process', not 'container'"),
     ],
 )
 def test_a_handler_that_cannot_work_is_refused(options: dict[str, Any], says: str) -> None:

@@ -271,7 +271,7 @@ def test_a_final_failure_skips_what_is_left(name: str) -> None:
     [
         ("network", Counts(retry_count=3), {}, "network: 3 of 3 retries used"),
         ("timeout", Counts(retry_count=1, max_retries=1), {}, "timeout: 1 of 1 retries used"),
-        ("network", Counts(max_retries=0), {}, "network failures are not retried"),
+        ("network", Counts(max_retries=0), {}, "network: this job allows no retries"),
         ("validation", Counts(), {}, "validation failures are not retried"),
         ("validation", Counts(), {"final": True}, "the handler gave up: validation"),
         ("worker_lost", Counts(rescue_count=3), {},

@@ -78,7 +78,8 @@ def path(made_once: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def database(path: Path) -> Iterator[Database]:
     """The open database of this test."""
-    database = open_database(path, now=1, synchronous="normal")
+    database = open_database(path, now=1)
+    database.connection.execute("PRAGMA synchronous = OFF")
     yield database
     database.close()
 

@@ -133,7 +133,7 @@ def test_a_claimed_job_is_complete(db: sqlite3.Connection, rows: Rows) -> None:
     """It carries everything that a worker needs."""
     values = {"job_type": "thumb", "queue": "media", "payload": '{"a":1}', "priority": 5,
               "retry_count": 1, "rescue_count": 2, "snooze_count": 3, "max_retries": 4,
-              "timeout_ms": 500}
+              "timeout_ms": 500, "isolation": "process"}
     job_id = rows.put("retrying", **values)
     [job] = claims.claim(db, [], [job_id], OWNER, NOW)
     assert {name: getattr(job, name) for name in values} == values

@@ -18,7 +18,7 @@ def new(job_type: str = "t", **values: Any) -> NewJob:
 def test_a_new_job_in_full(db: sqlite3.Connection, rows: Rows) -> None:
     """Everything the caller said is stored, and nothing has happened to it yet."""
     given = {"queue": "media", "priority": 7, "timeout_ms": 500, "max_retries": 2,
-             "unique_key": "u", "request_id": "r", "scheduled_at": NOW + 5}
+             "unique_key": "u", "request_id": "r", "scheduled_at": NOW + 5, "isolation": "process"}
     job_id, created = enqueue(db, new("thumb", payload='{"a":1}', **given), NOW)
     row = rows.get(job_id)
     assert created

@@ -194,12 +194,13 @@ def kept(db: sqlite3.Connection, *settlements: Settlement, ended: bool = True) -
 def test_an_attempt_is_kept(db: sqlite3.Connection, rows: Rows) -> None:
     """Its outcome, cause, owner, worker and times stand in `job_attempts`."""
     rows.put("running")
-    kept(db, replace(TIMED_OUT, traceback="Traceback ...", late_result='"late"'))
+    kept(db, replace(TIMED_OUT, traceback="Traceback ...", late_result='"late"', exit_status=-9))
     assert rows.all("SELECT * FROM job_attempts") == [{
         "job_id": 1, "attempt": 3, "outcome": "timeout", "failure_type": "timeout",
         "error_message": "the deadline passed", "traceback": "Traceback ...",
         "stack": "File x.py", "worker_id": OWNER, "worker": "JobWorker-2", "claimed_at": 10,
         "started_at": 20, "timed_out_at": 30, "ended_at": NOW, "late_result": '"late"',
+        "exit_status": -9,
     }]
 
 

@@ -1,7 +1,10 @@
 """No stale attempt, no foreign owner and no wrong status changes a row, whatever the verb."""
 
+import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +13,27 @@ import pytest
 from jobd.core.lifecycle import EXECUTING, RUNNING, TIMEOUT, JobStatus
 from jobd.store import outcomes
 from jobd.store.connection import Database
+from jobd.store.opening import open_database
 from jobd.store.verbs import quoted
 from tests.store.conftest import NOW, OWNER, Rows
 
 Verb = Callable[[sqlite3.Connection, list[Any], int], list[int]]
+
+
+@pytest.fixture(scope="module")
+def database(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One file for this page: each test looks only at the rows that it made."""
+    path = shutil.copy(made_once, tmp_path_factory.mktemp("verbs") / "jobd.db")
+    with closing(open_database(path, now=1)) as database:
+        database.connection.execute("PRAGMA synchronous = OFF")
+        yield database
+
+
+@pytest.fixture(scope="module")
+def rows(database: Database) -> Rows:
+    """Its rows."""
+    return Rows(database.connection)
+
 
 VERBS: dict[str, tuple[Verb, tuple[JobStatus, ...]]] = {
     "complete": (outcomes.complete, (RUNNING,)),
@@ -120,7 +140,10 @@ def test_no_rows_are_no_statement(database: Database, verb: str) -> None:
     """An empty list writes nothing."""
     seen: list[str] = []
     database.connection.set_trace_callback(seen.append)
-    assert VERBS[verb][0](database.connection, [], NOW) == []
+    try:
+        assert VERBS[verb][0](database.connection, [], NOW) == []
+    finally:
+        database.connection.set_trace_callback(None)
     assert seen == []
 
 
