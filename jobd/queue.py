@@ -29,7 +29,6 @@ LAST_ID = (1 << 63) - 1
 
 Record = dict[str, Any]
 
-
 class JobId(int):
     """The id of a job; `created` is False when the key already belonged to a job."""
 
@@ -46,7 +45,7 @@ class Queue:
 
     Safe to use from many threads, and after a fork. When `enqueue` returns, the job is on disk.
 
-    Raises, from every call:
+    Every call may raise
         DatabaseBusy, DatabaseFull, DatabaseUnavailable: nothing was written.
         OutcomeUnknown: the disk failed while syncing; repeat with the same `request_id`.
         SchemaChanged: the database was migrated meanwhile.
@@ -145,7 +144,7 @@ class Queue:
         return self._request(Request.CANCEL, job_id)
 
     def retry(self, job_id: int) -> requests.Replied:
-        """Put an ended job back in line with fresh counts, or make a waiting retry due now."""
+        """Put an ended job back in line, counts reset, or make a waiting retry due now."""
         return self._request(Request.RETRY, job_id)
 
     def release(self, job_id: int) -> requests.Replied:
@@ -186,8 +185,9 @@ class Queue:
 
     def _write_waiting(self) -> None:
         batch = []
-        while self._waiting:
-            batch.append(self._waiting.popleft())
+        with suppress(IndexError):  # an interrupted call may take its own out meanwhile
+            while True:
+                batch.append(self._waiting.popleft())
         try:
             self._write(batch)
         except sqlite3.IntegrityError:
@@ -239,7 +239,7 @@ class Queue:
         with self._lock:
             yield self._opened()
 
-    def start_anew(self) -> None:
+    def _start_anew(self) -> None:
         """In a forked child: an empty list, a lock and a connection of its own."""
         self._lock = threading.Lock()
         self._waiting = deque()
@@ -270,7 +270,7 @@ _queues: weakref.WeakSet[Queue] = weakref.WeakSet()
 
 def _start_all_anew() -> None:
     for queue in list(_queues):
-        queue.start_anew()
+        queue._start_anew()
 
 
 os.register_at_fork(after_in_child=_start_all_anew)

@@ -37,6 +37,14 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument("job_type", metavar="TYPE", help="the job type: which handler runs it")
     parser.add_argument("--payload", metavar="JSON|@FILE|-", default="{}",
                         help="a JSON object, a file of it, or - for standard input")
+    parser.add_argument("--isolation", metavar="WHERE", help="run it in a thread or a process")
+    parser.add_argument("--strict", action="store_true", help="refuse an unknown job type")
+    add_job_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """What may be said of any new job, a command too."""
     parser.add_argument("--queue", metavar="NAME", help="the queue (default: the handler's)")
     parser.add_argument("--priority", metavar="N", default="0",
                         help="-1000 to 1000, larger first (default 0)")
@@ -46,9 +54,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument("--max-retries", metavar="N", help="how many retries a failure may use")
     parser.add_argument("--unique", metavar="KEY", help="at most one live job has this key")
     parser.add_argument("--request-id", metavar="ID", help="repeating the call is safe with it")
-    parser.add_argument("--strict", action="store_true", help="refuse an unknown job type")
     parser.add_argument("-q", "--print-id", action="store_true", help="print the id alone")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         poke(found.db)
     if warning:
         print(f"jobd: {printable(warning)}; the job waits until one has", file=sys.stderr)
-    _report(args, job_id, created)
+    report(args, job_id, created)
     return DONE
 
 
@@ -74,7 +80,14 @@ def checked(args: argparse.Namespace, max_payload: int) -> NewJob:
     Raises:
         BadInput: names what is wrong with it.
     """
-    options = {
+    payload = json.loads(parse_payload(_payload_text(args.payload, max_payload), max_payload))
+    options = {**job_options(args), "isolation": args.isolation}
+    return new_job(args.job_type, payload, options, clock.now_ms(), max_payload)
+
+
+def job_options(args: argparse.Namespace) -> dict[str, object]:
+    """The options of `add_job_options` by the names that Queue.enqueue knows."""
+    return {
         "queue": args.queue,
         "priority": _whole("priority", args.priority),
         "delay": args.delay,
@@ -84,8 +97,6 @@ def checked(args: argparse.Namespace, max_payload: int) -> NewJob:
         "unique_key": args.unique,
         "request_id": args.request_id,
     }
-    payload = json.loads(parse_payload(_payload_text(args.payload, max_payload), max_payload))
-    return new_job(args.job_type, payload, options, clock.now_ms(), max_payload)
 
 
 def unknown_type(db: sqlite3.Connection, job_type: str, *, strict: bool) -> str | None:
@@ -136,7 +147,8 @@ def _decoded(content: bytes, where: str) -> str:
         raise BadInput(f"the payload in {where} is not UTF-8 at byte {error.start}") from None
 
 
-def _report(args: argparse.Namespace, job_id: int, created: bool) -> None:
+def report(args: argparse.Namespace, job_id: int, created: bool) -> None:
+    """Print the id as the options ask."""
     if args.json:
         print_json({"id": job_id, "created": created})
     elif args.print_id:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     _take(lock, found.db, wait=not args.no_wait)
     handlers = load_handlers(found.config.pool.handlers, _search_path(found.config))
     if not handlers:
-        print("jobd: no handlers are configured, so every job waits; name their module with "
+        print("jobd: no handlers are configured, so only commands run; name their module with "
               "--handlers MODULE or the setting pool.handlers", file=sys.stderr)
     writer = start_log(found.config)
     try:

@@ -9,6 +9,7 @@ from jobd.cli import (
     enqueue,
     explain,
     history,
+    logs,
     migrate,
     queue,
     release,
@@ -19,16 +20,19 @@ from jobd.cli import (
     wait,
     workers,
 )
+from jobd.cli import exec as exec_verb
 from jobd.cli import list as list_verb
 
 VERBS: tuple[ModuleType, ...] = (
     run,
     demo,
     enqueue,
+    exec_verb,
     list_verb,
     show,
     history,
     explain,
+    logs,
     wait,
     cancel,
     retry,

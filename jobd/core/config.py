@@ -99,6 +99,25 @@ class QueueSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Commands:
+    """What programs get that jobd starts."""
+
+    path: str = setting(
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "Where a program is looked for that is not named by its path, and its $PATH.",
+        Text("directories with \":\" between them"),
+    )
+    environment: tuple[str, ...] = setting(
+        ("HOME", "LANG", "LANGUAGE", "LC_*", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER"),
+        "The variables of the daemon that a program gets; * stands for the rest of a name.",
+        Texts("names of variables", "LC_*", r"[A-Za-z_][A-Za-z0-9_]*\*?"),
+    )
+    max_output: int = setting(
+        10 * 1024 * 1024, "The most bytes kept of each output stream of an attempt.", _BYTES
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What is logged, how, and where to."""
 
@@ -145,6 +164,7 @@ class Config:
     classify: Mapping[str, FailureType] = field(default_factory=lambda: MappingProxyType({}))
     queues: Mapping[str, QueueSettings] = field(default_factory=lambda: MappingProxyType({}))
     log: Log = Log()
+    commands: Commands = Commands()
     limits: Limits = Limits()
 
 
@@ -210,6 +230,7 @@ def _build(reading: Reading) -> Config:
             {name: QueueSettings(**_section(values, ("queues", name))) for name in sorted(queues)}
         ),
         log=Log(**_section(values, ("log",))),
+        commands=Commands(**_section(values, ("commands",))),
         limits=Limits(**_section(values, ("limits",))),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from jobd.core.settings import Keys, Setting
 from jobd.errors import BadInput
 
-NOT_SETTINGS = frozenset({"JOBD_CONFIG"})
+NOT_SETTINGS = frozenset({"JOBD_CONFIG", "JOBD_ATTEMPT", "JOBD_JOB_ID", "JOBD_OWNER"})
 """Variables that begin with JOBD_ and are no settings."""
 
 

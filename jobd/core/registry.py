@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from jobd.core.command import EXEC
 from jobd.core.durations import LONGEST, parse_duration
 from jobd.core.lifecycle import FailureType
 from jobd.core.names import check_name
@@ -107,6 +108,8 @@ def _handler(
         named = {FailureType(name): limit for name, limit in retries.items()}
     except (BadInput, ValueError) as error:
         raise HandlersError(f"handler {_place(function)}: {error}") from None
+    if job_type == EXEC:
+        raise HandlersError(f"handler {_place(function)}: {EXEC!r} is the type of commands")
     if seconds is not None and not 0 < seconds <= LONGEST:
         raise HandlersError(f"handler {_place(function)}: a timeout of {seconds} s is not possible")
     for limit in (0 if max_retries is None else max_retries, *named.values()):

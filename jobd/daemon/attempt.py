@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jobd.core.job import Ending, Isolation, Job, NewJob, StopReason
@@ -34,7 +35,10 @@ class Stopping:
 class Attempt:
     """The dispatcher makes it, a worker takes it, the sweep judges it, the dispatcher ends it.
 
-    Seconds are on the running clock of this process, milliseconds on the wall clock.
+    Seconds are on the running clock of this process, milliseconds on the wall clock. Whoever runs
+    it somewhere else than in its worker's thread sets `inform`, called whenever it is told to stop,
+    and `interrupt`, called when it must end; both may be called by any thread, more than once, and
+    return at once. It is `killable` when SIGKILL ends it.
     """
 
     def __init__(
@@ -65,8 +69,12 @@ class Attempt:
         self.progress: tuple[float, float | None, str] | None = None
         self.progress_is_new = False
         self.checkpoint: str | None = None
+        self.killable = False
+        self.inform: Callable[[], object] | None = None
         self.interrupt: Callable[[], object] | None = None
         self.coroutine: Any = None
+        self.output: tuple[Path, ...] = ()
+        self.unkillable: list[int] = []
         self._ticket = [True]
 
     def take(self) -> bool:
@@ -92,17 +100,25 @@ class Attempt:
         return running - started >= timeout
 
     def tell_to_stop(self, reason: StopReason, running: float) -> None:
-        """Set `stopping`, and cancel a coroutine unless the daemon only asks politely (stop)."""
+        """Set `stopping`, and interrupt it unless the daemon only asks politely (stop)."""
         if self.told_at is None or self.stopping.reason is StopReason.STOP:
             self.told_at = running
         self.stopping.set(reason)
+        if (inform := self.inform) is not None:
+            inform()
         if reason is not StopReason.STOP:
             self.cut_short()
 
+    def interruptible_by(self, interrupt: Callable[[], object]) -> None:
+        """From now on `interrupt` ends it early; at once when it was told to stop meanwhile."""
+        self.interrupt = interrupt
+        if self.stopping.is_set() and self.stopping.reason is not StopReason.STOP:
+            interrupt()
+
     def cut_short(self) -> None:
-        """Cancel the coroutine, when the handler is one."""
-        if self.interrupt is not None:
-            self.interrupt()
+        """Interrupt it where that can be done: a coroutine, a process; not a plain thread."""
+        if (interrupt := self.interrupt) is not None:
+            interrupt()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,14 @@
 """Programs that handlers start through `current_job().run(argv)`."""
 
-import os
-import signal
-import subprocess
 from collections.abc import Mapping, Sequence
+from subprocess import DEVNULL
 from typing import IO
 
+from jobd import clock
 from jobd.daemon.attempt import Stopping
+from jobd.daemon.program import Belonging, Program, Stopper, inherited_environment
 
 POLL = 0.02
-_OURS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
-         "LISTEN_FDNAMES")
 
 
 def ended_child(
@@ -21,45 +19,23 @@ def ended_child(
     err: IO[bytes],
     stopping: Stopping,
     kill_grace: float,
+    belonging: Belonging,
 ) -> int:
-    """Start `argv` in its own session, wait until it has ended, return its exit status.
+    """Start `argv` as part of the attempt, wait until it has ended, return its exit status.
 
-    When the attempt is told to stop, its process group gets SIGTERM and SIGCONT, and SIGKILL
-    `kill_grace` seconds later.
+    When the attempt is told to stop, the program and all it started get SIGTERM, and SIGKILL
+    `kill_grace` seconds later; so does what a failed program left behind.
     """
-    with subprocess.Popen(
-        list(argv),
-        cwd=cwd,
-        env=child_environment(env or {}),
-        stdin=subprocess.DEVNULL,
-        stdout=out,
-        stderr=err,
-        start_new_session=True,
-    ) as child:
-        while child.poll() is None:
-            if stopping.wait(POLL):
-                _end(child, kill_grace)
-        return child.returncode
-
-
-def child_environment(added: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without what belongs to systemd and us alone, and with what is added."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
-    return inherited | dict(added)
-
-
-def _end(child: subprocess.Popen[bytes], kill_grace: float) -> None:
-    for number in (signal.SIGTERM, signal.SIGCONT):
-        _signal_group(child, number)
-    try:
-        child.wait(kill_grace)
-    except subprocess.TimeoutExpired:
-        _signal_group(child, signal.SIGKILL)
-        child.wait()
-
-
-def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
-    try:
-        os.killpg(child.pid, number)
-    except ProcessLookupError:
-        pass  # it ended by itself meanwhile
+    program = Program(argv, belonging, cwd=cwd, env=inherited_environment(env or {}),
+                      stdin=DEVNULL, stdout=out, stderr=err)
+    stopper = Stopper(belonging, kill_grace)
+    while not program.has_ended():
+        if stopping.wait(POLL):
+            stopper()
+            break
+    status = program.wait()
+    stopper.finish()
+    if status != 0 and not stopper.was_called:
+        belonging.end_left(kill_grace, clock.pause)
+    program.reap(kill_group=status != 0 or stopper.was_called)
+    return status

@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from jobd import errors
@@ -15,6 +16,7 @@ from jobd.core.new_job import new_job
 from jobd.core.payload import clean_text, encode
 from jobd.daemon.attempt import Attempt, Stopping
 from jobd.daemon.children import ended_child
+from jobd.daemon.program import Belonging
 
 OUTPUT_KEPT = 1 << 20
 
@@ -43,6 +45,8 @@ class Surroundings:
     save: Callable[[Checkpoint], None]
     bind_log: Callable[[Attempt], Any]
     config: Callable[[], Config]
+    database: Path
+    owner: str
 
 
 class JobContext:
@@ -57,6 +61,10 @@ class JobContext:
         self.job_type = attempt.job.job_type
         self.queue = attempt.job.queue
         self.stopping: Stopping = attempt.stopping
+
+    def _belonging(self) -> Belonging:
+        where = self._surroundings
+        return Belonging(where.database, where.owner, self.id, self.attempt)
 
     @property
     def log(self) -> Any:
@@ -120,7 +128,9 @@ class JobContext:
         """
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             kill_grace = self._surroundings.config().timing.kill_grace
-            returncode = ended_child(argv, cwd, env, out, err, self.stopping, kill_grace)
+            returncode = ended_child(
+                argv, cwd, env, out, err, self.stopping, kill_grace, self._belonging()
+            )
             output, error = _tail(out), _tail(err)
         self.check()
         done = subprocess.CompletedProcess(list(argv), returncode, output, error)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Mapping
 
+from jobd.core.command import EXEC
 from jobd.core.config import Config
 from jobd.core.job import Isolation, Job
 from jobd.core.registry import Handler
@@ -10,6 +11,13 @@ from jobd.core.retry import Policy
 from jobd.daemon.attempt import Attempt
 from jobd.store import claims, daemons
 from jobd.store.daemons import DaemonIdentity, JobType
+
+
+def _run_elsewhere() -> None:
+    """A command is run by a CommandRunner, never by calling its handler."""
+
+
+_EXEC = Handler(EXEC, _run_elsewhere)
 
 
 class Crew:
@@ -22,7 +30,7 @@ class Crew:
         identity: DaemonIdentity,
         announce: Callable[[str], None],
     ) -> None:
-        self.handlers = dict(handlers)
+        self.handlers = {**handlers, EXEC: _EXEC}
         self.config = config
         self.identity = identity
         self._announce = announce
@@ -60,7 +68,9 @@ class Crew:
         return Attempt(job, handler, timeout, handed_at, self._isolation(job, handler))
 
     def _isolation(self, job: Job, handler: Handler) -> Isolation:
-        """The job's word, else the handler's, else the configuration's."""
+        """The job's word, else the handler's, else the configuration's; commands are their own."""
+        if handler is _EXEC:
+            return Isolation.COMMAND
         return Isolation(job.isolation or handler.isolation or self.config.pool.isolation)
 
     def limits(self) -> dict[str, int]:

@@ -22,6 +22,7 @@ from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
 from jobd.daemon.patrol import Patrol
 from jobd.daemon.report import Report, job_log
+from jobd.daemon.run_command import CommandRunner
 from jobd.daemon.run_python import PythonRunner
 from jobd.daemon.runners import Runners
 from jobd.daemon.signals import RELOAD, STOPS, SignalBox
@@ -53,6 +54,7 @@ class Daemon:
         handlers: Mapping[str, Handler],
         reload: Callable[[], Config],
     ) -> None:
+        self._path = path
         self._reload = reload
         self._box = SignalBox()
         self._ready = False
@@ -69,7 +71,8 @@ class Daemon:
         self._ledger = Ledger(self.identity.id, self._crew.policy, random.random)
         self.dispatcher = self._dispatcher(path)
         self._patrol = Patrol(
-            path, self._crew, self._pool, self.hand, self.dispatcher, self._running_clock
+            path, self._crew, self._pool, self.hand, self.dispatcher, self._ledger,
+            self._running_clock,
         )
         self._sweeper = Sweeper(self._patrol.sweeps())
 
@@ -205,9 +208,15 @@ class Daemon:
 
     def _worker(self, name: str, inbox: Inbox) -> JobWorker:
         surroundings = Surroundings(
-            clock.now_ms, self.dispatcher.submit, job_log, lambda: self._crew.config
+            clock.now_ms, self.dispatcher.submit, job_log, lambda: self._crew.config,
+            self._path, self.identity.id,
         )
-        runners = Runners({Isolation.THREAD: lambda: PythonRunner(lambda: self._crew.config)})
+        runners = Runners({
+            Isolation.THREAD: lambda: PythonRunner(lambda: self._crew.config),
+            Isolation.COMMAND: lambda: CommandRunner(
+                self._path, self.identity.id, lambda: self._crew.config
+            ),
+        })
         return JobWorker(name, inbox, self.dispatcher.ended, surroundings, self.running, runners)
 
 

@@ -21,6 +21,7 @@ from jobd.daemon.crew import Crew
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Applied, Batch, Ledger, Verdict, Write
 from jobd.daemon.report import Report
+from jobd.daemon.survivors import survey
 from jobd.daemon.wakeup import Wakeup
 from jobd.store import claims, outcomes, requests
 from jobd.store.connection import Database
@@ -116,7 +117,10 @@ class Dispatcher:
     def _open_up(self) -> None:
         """Register, and judge what dead daemons left, in the transaction before the first claim."""
         self._batch.writes.append(self._crew.register)
-        self._batch.orphans += outcomes.executing_rows(self._database.connection)
+        rows = outcomes.executing_rows(self._database.connection)
+        haunted = survey(self._database.path, rows)
+        for row in rows:
+            (self._batch.haunted if row.id in haunted else self._batch.orphans).append(row)
         self.turn(clock.now_ms(), clock.monotonic())
         self._crew.opened_up()
 

@@ -17,6 +17,7 @@ from jobd.core.job import (
 from jobd.core.lifecycle import EXECUTING, LOSE, PARK, TIME_OUT, FailureType, JobStatus, Move
 from jobd.core.retry import Policy
 from jobd.core.settle import settle
+from jobd.core.why_ended import STILL_EXECUTING
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.context import Checkpoint
 from jobd.store import daemons, enqueue, outcomes
@@ -41,13 +42,16 @@ class Batch:
     ended: list[Ended] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     orphans: list[Row] = field(default_factory=list)
+    """Rows of dead daemons whose execution is over."""
+    haunted: list[Row] = field(default_factory=list)
+    """Rows of dead daemons for whom processes still run: zombies, until those are gone."""
     checkpoints: list[Checkpoint] = field(default_factory=list)
     starts: list[Attempt] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.ended or self.verdicts or self.orphans or self.checkpoints
-                    or self.starts or self.writes)
+        return bool(self.ended or self.verdicts or self.orphans or self.haunted
+                    or self.checkpoints or self.starts or self.writes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Ledger:
         rest = self._complete(db, batch.ended, now, applied)
         self._judge(db, batch.verdicts, now, applied)
         self._settle(db, rest, now, applied)
+        outcomes.lose(db, [_as_settlement(row) for row in batch.haunted], now)
         self._rescue(db, batch.orphans, now, applied)
         self._note(db, batch, now, applied)
         return applied
@@ -116,7 +121,7 @@ class Ledger:
         if move is TIME_OUT:
             settlement.error_message = f"the deadline of {attempt.timeout:g} s passed"
         if move is PARK:
-            settlement.dead_letter_reason = f"still executing in {attempt.worker}"
+            settlement.dead_letter_reason = f"{STILL_EXECUTING} in {attempt.worker}{_who(attempt)}"
             settlement.error_message = "its thread did not stop"
             settlement.execution_over = 0
         return settlement
@@ -217,9 +222,11 @@ class Ledger:
         outcomes.lose(db, lost, now)
         outcomes.mark_over(db, [(row.id, row.attempt) for row in orphans])
         rows = outcomes.rows_to_settle(db, [row.id for row in orphans])
+        seen = {(row.id, row.attempt, row.worker_id) for row in orphans}
         settled = []
         for row in rows.values():
-            if row.status in EXECUTING:
+            # It may have been claimed anew since someone looked.
+            if row.status in EXECUTING and (row.id, row.attempt, row.worker_id) in seen:
                 policy = self._policy_of(row.job_type)
                 move, settlement = settle(row, OwnerDied(), policy, now, self._random)
                 if move is not None:
@@ -238,6 +245,17 @@ class Ledger:
             applied.checkpoints = set(daemons.save_checkpoints(db, asked, now))
         for write in batch.writes:
             write(db, now)
+
+    def park_haunted(self, row: Row, pids: Sequence[int]) -> Write:
+        """The write that parks a row of a dead daemon whose processes cannot be ended."""
+        settlement = _as_settlement(row)
+        settlement.outcome = AttemptOutcome.DEAD_LETTER
+        settlement.failure_type = FailureType.SYSTEM
+        settlement.error_message = "its processes could not be ended"
+        who = ", ".join(f"pid {pid}" for pid in pids)
+        settlement.dead_letter_reason = f"{STILL_EXECUTING}: {who}"
+        settlement.execution_over = 0
+        return lambda db, now: outcomes.park(db, [settlement], now)
 
     def request_stop(self, attempts: Sequence[Attempt]) -> Write:
         """The write that marks attempts which the stopping daemon leaves running."""
@@ -260,6 +278,10 @@ class Ledger:
 
 
 _VERDICTS = {TIME_OUT: outcomes.time_out, LOSE: outcomes.lose, PARK: outcomes.park}
+
+
+def _who(attempt: Attempt) -> str:
+    return "".join(f", pid {pid}" for pid in attempt.unkillable)
 
 
 def _order(verdict: Verdict) -> int:

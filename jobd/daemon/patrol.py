@@ -3,15 +3,20 @@
 from pathlib import Path
 
 from jobd import clock
+from jobd.core.job import Row
+from jobd.core.lifecycle import JobStatus
 from jobd.daemon.attempt import Attempt
 from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
+from jobd.daemon.ledger import Ledger
+from jobd.daemon.survivors import end_survivors, survey
 from jobd.daemon.sweeper import Sweep
 from jobd.daemon.sweeps import OrphanSweep, health, sweep_timeouts, sweep_zombies
 from jobd.daemon.worker import WorkerPool
 from jobd.log import logger
 from jobd.store import claims, daemons, outcomes
+from jobd.store.attempt_files import cut
 from jobd.store.connection import Database
 from jobd.store.daemons import WorkerState
 from jobd.store.opening import open_database
@@ -29,6 +34,7 @@ class Patrol:
         pool: WorkerPool,
         hand: Hand,
         dispatcher: Dispatcher,
+        ledger: Ledger,
         running_clock: clock.RunningClock,
     ) -> None:
         self._path = path
@@ -36,6 +42,7 @@ class Patrol:
         self._pool = pool
         self._hand = hand
         self._dispatcher = dispatcher
+        self._ledger = ledger
         self._running_clock = running_clock
         self._orphans = OrphanSweep()
         self._connections: dict[str, Database] = {}
@@ -47,6 +54,7 @@ class Patrol:
         return [
             Sweep("timeouts", timing.sweep_interval, self.timeouts),
             Sweep("zombies", timing.sweep_interval, self.zombies),
+            Sweep("survivors", timing.sweep_interval, self.survivors),
             Sweep("heartbeat", timing.heartbeat, self.heartbeat),
         ]
 
@@ -54,6 +62,7 @@ class Patrol:
         """Give a verdict on deadlines, and pass on what running jobs report."""
         running = self._running_clock.tick(clock.monotonic())
         attempts = self._attempts()
+        self._cut_output(attempts)
         for verdict in sweep_timeouts(attempts, running):
             self._dispatcher.submit(verdict)
         self._pass_on_progress(attempts)
@@ -63,10 +72,35 @@ class Patrol:
         running = self._running_clock.running(clock.monotonic())
         for verdict in sweep_zombies(self._attempts(), self._crew.config.timing, running):
             self._dispatcher.submit(verdict)
-        rows = outcomes.executing_rows(self._database("zombies").connection)
-        for row in self._orphans.sweep(rows, self._hand.attempts):
+        for row in self._orphans.sweep(self._rows("zombies", ours=True), self._hand.attempts):
             logger().error("job.stray_found", job_id=row.id, attempt=row.attempt)
             self._dispatcher.submit(row)
+
+    def survivors(self) -> None:
+        """End what dead daemons left running, and pass on the jobs for whom nothing runs any more.
+
+        May take `kill_grace` and a second; the scheduler gives it a thread of its own.
+        """
+        rows = {row.id: row for row in self._rows("survivors", ours=False)}
+        haunted = survey(self._path, rows.values())
+        if haunted:
+            end_survivors(
+                lambda: [pid for pids in survey(self._path, rows.values()).values()
+                         for pid in pids],
+                self._crew.config.timing.kill_grace, clock.pause,
+            )
+            haunted = survey(self._path, rows.values())
+        running = self._running_clock.running(clock.monotonic())
+        for row in rows.values():
+            if row.id not in haunted:
+                self._dispatcher.submit(row)
+            elif row.status is JobStatus.ZOMBIE and running >= self._crew.config.timing.zombie_hold:
+                self._dispatcher.submit(self._ledger.park_haunted(row, haunted[row.id]))
+
+    def _rows(self, sweep: str, *, ours: bool) -> list[Row]:
+        """Executions that are not over, of this daemon or of dead ones."""
+        rows = outcomes.executing_rows(self._database(sweep).connection)
+        return [row for row in rows if (row.worker_id == self._crew.identity.id) is ours]
 
     def heartbeat(self) -> None:
         """Say in the log who is alive and on what; keep the workers table true."""
@@ -105,6 +139,11 @@ class Patrol:
 
     def _attempts(self) -> list[Attempt]:
         return list(self._hand.attempts.values())
+
+    def _cut_output(self, attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            for path in attempt.output:
+                cut(path, self._crew.config.commands.max_output)
 
     def _pass_on_progress(self, attempts: list[Attempt]) -> None:
         fresh = [attempt for attempt in attempts if attempt.progress_is_new]

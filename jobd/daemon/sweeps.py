@@ -14,6 +14,8 @@ from jobd.daemon.ledger import Verdict
 from jobd.store.daemons import WorkerState
 
 DEEPEST_STACK = 60
+KILL_TAKES = 1.5
+"""Seconds that SIGKILL, sent after `kill_grace`, has to end a process before it is a zombie."""
 
 
 def sweep_timeouts(attempts: Iterable[Attempt], running: float) -> list[Verdict]:
@@ -43,7 +45,8 @@ def _stopping_too_long(attempt: Attempt, timing: Timing, running: float) -> bool
     """A daemon's own stop has its own grace; only the other reasons make a zombie."""
     if attempt.stopping.reason is StopReason.STOP or attempt.told_at is None:
         return False
-    return running - attempt.told_at >= timing.kill_grace
+    patience = timing.kill_grace + (KILL_TAKES if attempt.killable else 0.0)
+    return running - attempt.told_at >= patience
 
 
 @dataclass(slots=True)

@@ -95,10 +95,10 @@ class RunningDaemon:
     """One `jobd run` process, its log and its standard error."""
 
     def __init__(
-        self, argv: Sequence[str], env: Mapping[str, str], *, read_log: bool = True
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, read_log: bool = True
     ) -> None:
         self.process = subprocess.Popen(
-            argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         self.pid = self.process.pid
@@ -293,7 +293,13 @@ class House:
         """Start a daemon and return at once."""
         self.write_config(**settings)
         argv = self.argv("run", "--handlers", module, "--path", str(self.code), *args)
-        daemon = RunningDaemon(argv, {**self.env, **(env or {})}, read_log=read_log)
+        return self.run(argv, {**self.env, **(env or {})}, read_log=read_log)
+
+    def run(
+        self, argv: Sequence[str], env: Mapping[str, str], *, read_log: bool = True
+    ) -> RunningDaemon:
+        """Start a daemon by its whole command line, in the house's directory."""
+        daemon = RunningDaemon(argv, env, self.root, read_log=read_log)
         self.daemons.append(daemon)
         return daemon
 

@@ -1,53 +1,45 @@
 """Two daemons on one database: one is active, the others wait for the lock, whatever happens."""
 
 import signal
-import threading
 import time
-
-import pytest
 
 from tests.daemon.harness import House, overlaps
 
-LONG_ENOUGH = """
-@job("on_the_way", timeout=1.5)
-def on_the_way(seconds: float):
+UNTIL_TOLD = """
+def until_told():
     say("begun")
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while not (ROOT / "go").exists():
         time.sleep(0.01)
 
+@job("timed", timeout=2)
+def timed():
+    until_told()
+
 @job("stubborn")
-def stubborn(seconds: float):
-    on_the_way.function.__wrapped__(seconds)
+def stubborn():
+    until_told()
 """
-
-
-def freeze_past_every_window(house: House, seconds: float) -> None:
-    threading.Event().wait(seconds)
 
 
 def test_a_frozen_daemon_stays_the_owner_and_judges_no_time_it_slept(house: House) -> None:
     """SIGSTOP for longer than every limit: the waiting one does nothing, no false verdict after."""
-    house.handlers(LONG_ENOUGH)
-    active = house.start(timing__kill_grace="800ms")
-    timed = house.enqueue("on_the_way", {"seconds": 0.7})
-    told = house.enqueue("stubborn", {"seconds": 0.7})
-    waiting_job = house.enqueue("patient", delay=1.0)
-    for job_id in (timed, told):
-        active.wait_for("job.logged", job_id=job_id)
+    house.handlers(UNTIL_TOLD)
+    active = house.start(timing__kill_grace="900ms")
     second = house.launch()
     assert second.wait_stderr("waiting") == f"waiting: jobd pid {active.pid} is active"
+    timed, told = house.enqueue("timed"), house.enqueue("stubborn")
+    active.wait_for_all("job.logged", [timed, told])
+    due_meanwhile = house.enqueue("patient", delay=1.0)
     house.queue.cancel(told)
     active.freeze()
-    freeze_past_every_window(house, 2.2)
-    assert second.log == []
+    assert second.stays_silent(2.5)  # longer than timeout, kill_grace, zombie_hold and heartbeat
+    (house.root / "go").touch()
     active.thaw()
-    active.wait_for("job.completed", job_id=timed)
-    ended = active.wait_for("job.completed", job_id=told)  # a success while running wins
-    active.wait_for("job.logged", job_id=waiting_job)
-    assert active.events("job.timed_out") == active.events("job.zombified") == []
-    assert active.events("clock.stepped") == []
-    assert ended["attempt"] == 1
+    active.wait_for("job.completed", job_id=timed, attempt=1)
+    active.wait_for("job.completed", job_id=told, attempt=1)  # a success while running wins
+    active.wait_for("job.logged", job_id=due_meanwhile)
+    for event in ("job.timed_out", "job.zombified", "clock.stepped", "job.stray_found"):
+        assert active.events(event) == []
     assert second.log == []
     assert second.process.poll() is None
 
@@ -83,15 +75,15 @@ def test_a_waiting_daemon_takes_over_after_a_clean_stop(house: House) -> None:
     second.wait_for("job.completed", job_id=job_id)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_waiting_daemon_can_be_ended_by_a_signal(house: House, number: int) -> None:
-    """While it waits for the lock a signal ends it, without a traceback."""
+def test_waiting_daemons_can_be_ended_by_a_signal(house: House) -> None:
+    """While one waits for the lock SIGTERM or SIGINT ends it, without a traceback."""
     active = house.start()
-    second = house.launch()
-    second.wait_stderr("waiting")
-    second.signal(number)
-    second.exit_status(deadline=5)
-    assert "Traceback" not in second.stderr
+    waiting = {number: house.launch() for number in (signal.SIGTERM, signal.SIGINT)}
+    for number, daemon in waiting.items():
+        daemon.wait_stderr("waiting")
+        daemon.signal(number)
+        daemon.exit_status(deadline=5)
+        assert "Traceback" not in daemon.stderr
     assert active.process.poll() is None
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.daemon.harness import House
 
+OUTCOMES = {"cancel": ("job.cancelled", "cancelled"), "release": ("job.released", "pending")}
+
 HANDLERS = """
 @job("heeds")
 def heeds():
@@ -59,59 +61,53 @@ def test_a_job_that_heeds_a_release_is_pending_again(asked: House) -> None:
     assert (job["retry_count"], job["rescue_count"], job["release_requested_at"]) == (0, 0, None)
 
 
-@pytest.mark.parametrize("verb", ["cancel", "release"])
-def test_a_success_while_running_wins(asked: House, verb: str) -> None:
+def test_a_success_while_running_wins(asked: House) -> None:
     """A handler that returns has finished its work, whatever it was asked meanwhile."""
     asked.gate("open").open()
     daemon = asked.start()
-    job_id = asked.enqueue("finishes", {"gate": "open"})
-    daemon.wait_for("job.logged", job_id=job_id)
-    asked.cli(verb, str(job_id))
-    daemon.wait_for("job.completed", job_id=job_id)
-    job = asked.job(job_id)
-    assert (job["status"], job["result"]) == ("completed", '"done anyway"')
+    ids = {verb: asked.enqueue("finishes", {"gate": "open"}) for verb in ("cancel", "release")}
+    daemon.wait_for_all("job.logged", list(ids.values()))
+    for verb, job_id in ids.items():
+        asked.cli(verb, str(job_id))
+        daemon.wait_for("job.completed", job_id=job_id)
+        job = asked.job(job_id)
+        assert (job["status"], job["result"]) == ("completed", '"done anyway"')
 
 
-@pytest.mark.parametrize(("verb", "event", "status"), [
-    ("cancel", "job.cancelled", "cancelled"), ("release", "job.released", "pending")])
-def test_a_failure_after_the_request_is_settled_by_the_request(
-    asked: House, verb: str, event: str, status: str
-) -> None:
+def test_a_failure_after_the_request_is_settled_by_the_request(asked: House) -> None:
     """An attempt that fails after it was asked to stop charges nothing."""
-    daemon = asked.start("--workers", "1")
-    job_id = asked.enqueue("fails_then")
-    daemon.wait_for("job.logged", job_id=job_id)
+    daemon = asked.start("--workers", "2")
+    ids = {verb: asked.enqueue("fails_then") for verb in OUTCOMES}
+    daemon.wait_for_all("job.logged", list(ids.values()))
     asked.cli("queue", "pause", "default")
-    asked.cli(verb, str(job_id))
-    daemon.wait_for(event, job_id=job_id, status=status)
-    job = asked.job(job_id)
-    assert (job["status"], job["retry_count"]) == (status, 0)
+    for verb, (event, status) in OUTCOMES.items():
+        asked.cli(verb, str(ids[verb]))
+        daemon.wait_for(event, job_id=ids[verb], status=status)
+        job = asked.job(ids[verb])
+        assert (job["status"], job["retry_count"]) == (status, 0)
     assert daemon.events("job.retry_scheduled") == []
 
 
-@pytest.mark.parametrize(("verb", "event", "status"), [
-    ("cancel", "job.cancelled", "cancelled"), ("release", "job.released", "pending")])
-def test_a_job_that_ignores_the_request_is_a_zombie_that_keeps_it(
-    asked: House, verb: str, event: str, status: str
-) -> None:
+def test_a_job_that_ignores_the_request_is_a_zombie_that_keeps_it(asked: House) -> None:
     """Not over after kill_grace: zombie; when its thread ends at last, the request is done."""
     gate = asked.gate("shut")
-    daemon = asked.start("--workers", "1", timing__zombie_hold="30s")
-    job_id = asked.enqueue("finishes", {"gate": "shut"})
-    daemon.wait_for("job.logged", job_id=job_id)
+    daemon = asked.start("--workers", "2", timing__zombie_hold="30s")
+    ids = {verb: asked.enqueue("finishes", {"gate": "shut"}) for verb in OUTCOMES}
+    daemon.wait_for_all("job.logged", list(ids.values()))
     asked.cli("queue", "pause", "default")
-    asked.cli(verb, str(job_id))
-    lost = daemon.wait_for("job.zombified", job_id=job_id)
-    assert lost["reason"] == verb
-    job = asked.job(job_id)
-    assert (job["status"], job["execution_over"]) == ("zombie", 0)
-    assert job[f"{verb}_requested_at"] is not None
+    for verb, job_id in ids.items():
+        asked.cli(verb, str(job_id))
+        assert daemon.wait_for("job.zombified", job_id=job_id)["reason"] == verb
+        job = asked.job(job_id)
+        assert (job["status"], job["execution_over"]) == ("zombie", 0)
+        assert job[f"{verb}_requested_at"] is not None
     gate.open()
-    daemon.wait_for("job.late_result", job_id=job_id)
-    daemon.wait_for(event, job_id=job_id, status=status)
-    job = asked.job(job_id)
-    assert (job["status"], job["execution_over"], job["result"]) == (status, 1, None)
-    assert (job["retry_count"], job["rescue_count"]) == (0, 0)
+    for verb, (event, status) in OUTCOMES.items():
+        daemon.wait_for("job.late_result", job_id=ids[verb])
+        daemon.wait_for(event, job_id=ids[verb], status=status)
+        job = asked.job(ids[verb])
+        assert (job["status"], job["execution_over"], job["result"]) == (status, 1, None)
+        assert (job["retry_count"], job["rescue_count"]) == (0, 0)
 
 
 def test_a_cancel_stored_on_a_zombie_is_done_when_its_daemon_dies(asked: House) -> None:

@@ -85,7 +85,7 @@ ONLY = [
     ("subprocess", {"daemon/", "core/current.py", "cli/demo.py"}),
     ("signal", {"daemon/", "core/classify.py", "cli/demo.py"}),
     ("argparse", {"cli/"}),
-    ("fcntl", {"store/turnstile.py", "store/daemon_lock.py"}),
+    ("fcntl", {"store/"}),
     ("time", {"clock.py"}),
     ("sqlite3", {"store/", "daemon/", "queue.py", "cli/", "core/classify.py"}),
     ("logging", {"log.py", "daemon/"}),

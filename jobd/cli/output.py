@@ -1,0 +1,91 @@
+"""Showing what a command writes while it runs, and exiting as it did."""
+
+import json
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from jobd import clock
+from jobd.cli.table import printable
+from jobd.core.lifecycle import COMPLETED, ENDED, JobStatus
+from jobd.store import reading
+from jobd.store.attempt_files import attempt_directory
+from jobd.store.connection import Database
+
+POLL = 0.05
+A_PIECE = 65_536
+FAILED_ITSELF = 125
+
+
+class Stream:
+    """One captured stream of one attempt, shown as far as it has come."""
+
+    def __init__(self, path: Path, out: BinaryIO) -> None:
+        self._path = path
+        self._out = out
+        self._shown = 0
+
+    def show_more(self) -> None:
+        """Copy what is new; a file that jobd has cut meanwhile goes on at its end."""
+        try:
+            with self._path.open("rb") as file:
+                self._shown = min(self._shown, file.seek(0, os.SEEK_END))
+                file.seek(self._shown)
+                while piece := file.read(A_PIECE):
+                    self._shown += len(piece)
+                    write(piece, self._out)
+        except FileNotFoundError:
+            return
+
+
+def write(piece: bytes, out: BinaryIO) -> None:
+    """Copy bytes as they are, but to a terminal only what does not drive it."""
+    if out.isatty():
+        text = piece.decode("utf-8", "backslashreplace")
+        lines = (printable(line).replace("\\t", "\t") for line in text.split("\n"))
+        piece = "\n".join(lines).encode("utf-8", "backslashreplace")
+    out.write(piece)
+    out.flush()
+
+
+def streams(database: Path, job_id: int, attempt: int, names: tuple[str, ...]) -> list[Stream]:
+    """The streams of one attempt, each with where it is shown."""
+    directory = attempt_directory(database, job_id, attempt)
+    outs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
+    return [Stream(directory / name, outs[name]) for name in names]
+
+
+def follow(
+    database: Database, job_id: int, names: tuple[str, ...] = ("stdout", "stderr")
+) -> None:
+    """Show the output of attempt after attempt until the job has ended."""
+    shown: dict[int, list[Stream]] = {}
+    while True:
+        record = reading.job(database.connection, job_id)
+        if record is None:
+            return
+        number = record["attempt"]
+        if number and number not in shown:
+            shown[number] = streams(database.path, job_id, number, names)
+        for each in (stream for found in shown.values() for stream in found):
+            each.show_more()
+        if JobStatus(record["status"]) in ENDED:
+            return
+        clock.pause(POLL)
+
+
+def exit_status_of(db: sqlite3.Connection, job_id: int) -> int:
+    """The program's own exit status; 128 + n for signal n; 125 when jobd itself failed."""
+    record = reading.job(db, job_id)
+    if record is not None and record["status"] == COMPLETED:
+        return int(json.loads(record["result"])["exit_status"])
+    attempts = reading.attempts(db, job_id)
+    last = attempts[-1] if attempts else None
+    if last is None or last["exit_status"] is None or record is None:
+        return FAILED_ITSELF
+    if last["attempt"] != record["attempt"]:
+        return FAILED_ITSELF
+    status = int(last["exit_status"])
+    return 128 - status if status < 0 else status

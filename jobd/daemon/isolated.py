@@ -1,0 +1,196 @@
+"""The child process of a worker: it runs handlers as a thread would, and can be killed.
+
+Its main thread takes jobs from the work socket and answers with their endings, so that handing one
+over costs no change of threads.
+"""
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+from jobd import clock
+from jobd.core.config import Config, Limits, Timing
+from jobd.core.job import EndedEarly, Ending, Failed, Failure, Isolation, Job, Stopped, StopReason
+from jobd.core.lifecycle import FailureType
+from jobd.core.payload import clean_text
+from jobd.core.registry import Handler
+from jobd.daemon.attempt import Attempt
+from jobd.daemon.context import JobContext, Surroundings
+from jobd.daemon.control import Control
+from jobd.daemon.frames import Frame, Frames, as_frame
+from jobd.daemon.handlers import load_handlers
+from jobd.daemon.interruption import Interruption
+from jobd.daemon.run_python import PythonRunner
+from jobd.daemon.survivors import MARKER
+from jobd.errors import HandlersError
+from jobd.log import configure, job_logger
+
+LONGEST_MESSAGE = 2_000
+
+
+class IsolatedContext(JobContext):
+    """`current_job()` in a process of its own."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        surroundings: Surroundings,
+        control: Control,
+        interruption: Interruption,
+    ) -> None:
+        super().__init__(attempt, surroundings)
+        self._control = control
+        self._interruption = interruption
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        super().progress(done, total, message)
+        self._control.report_progress()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> CompletedProcess[bytes]:
+        # `stopping` ends the program, and nothing may come between that and its end.
+        with self._interruption.held():
+            return super().run(argv, cwd=cwd, env=env, check=check)
+
+
+class IsolatedProcess:
+    """What one child process holds on to, and its loop."""
+
+    def __init__(self, work: Frames, control: Frames) -> None:
+        self._work = work
+        self._interruption = Interruption()
+        self._control = Control(control, self._interruption)
+        self._config = Config()
+        self._pid = os.getpid()
+        self._home = Path.cwd()
+        self._runner = PythonRunner(lambda: self._config)
+        self._handlers: Mapping[str, Handler] = {}
+        self._surroundings: Surroundings
+
+    def serve(self) -> None:
+        """Import the handlers, then run what comes until it is told to end, or its daemon ends."""
+        self._interruption.listen()
+        self._control.start()
+        frame = self._work.receive()
+        if frame is None or not self._make_ready(*frame):
+            return
+        self._work.send("ready")
+        while (job := self._next_job()) is not None:
+            ending = self._run(*job)
+            if os.getpid() != self._pid:
+                os._exit(0)  # a fork that a handler made has come back to us
+            self._work.send(self._interruption.pending, as_frame(ending))
+
+    def _make_ready(
+        self, database: str, owner: str, path: list[str], modules: list[str], settings: Frame
+    ) -> bool:
+        """Whether the handlers could be imported; the daemon learns why not."""
+        self._take_settings(*settings)
+        self._surroundings = Surroundings(
+            clock.now_ms, self._control.save, lambda _: job_logger({}), lambda: self._config,
+            Path(database), owner,
+        )
+        sys.path[:] = path
+        try:
+            self._handlers = load_handlers(modules, ())
+        except HandlersError as error:
+            self._work.send(True, as_frame(_not_imported(error)))
+            return False
+        return True
+
+    def _take_settings(
+        self, level: str, kill_grace: float, classify: dict[str, str], limits: dict[str, int]
+    ) -> None:
+        self._config = Config(
+            timing=Timing(kill_grace=kill_grace),
+            classify={name: FailureType(value) for name, value in classify.items()},
+            limits=Limits(**limits),
+        )
+        configure(level, self._control.write_line)
+
+    def _next_job(self) -> Frame | None:
+        with self._interruption.idle():
+            return self._work.receive()
+
+    def _run(
+        self, number: int, job: list[Any], checkpoint: str | None, mark: str, settings: Frame | None
+    ) -> Ending:
+        if settings is not None:
+            self._take_settings(*settings)
+        handler = self._handlers.get(job[2])
+        if handler is None:
+            return Failed(Failure(
+                FailureType.CONFIGURATION,
+                f"importing the handlers in a process of its own does not register {job[2]!r}",
+            ))
+        attempt = Attempt(_job(*job), handler, None, 0.0, Isolation.PROCESS)
+        attempt.checkpoint = checkpoint
+        self._tidy(attempt.job, mark)
+        self._control.begin(number, attempt)
+        try:
+            return self._call(attempt)
+        except Stopped:
+            return EndedEarly(attempt.stopping.reason)
+        finally:
+            self._control.end()
+
+    def _call(self, attempt: Attempt) -> Ending:
+        context = IsolatedContext(attempt, self._surroundings, self._control, self._interruption)
+        with self._interruption.allowed(attempt):
+            if attempt.stopping.reason not in (None, StopReason.STOP):
+                raise Stopped
+            return self._runner.run(attempt, context)
+
+    def _tidy(self, job: Job, mark: str) -> None:
+        """Undo what the last handler may have changed; mark what this one's programs inherit."""
+        self._interruption.listen()
+        with suppress(OSError):
+            os.chdir(self._home)
+        os.environ[MARKER] = mark
+        os.environ["JOBD_JOB_ID"] = str(job.id)
+
+
+def main() -> None:
+    """`python -m jobd.daemon.isolated WORK CONTROL`: two sockets, by their descriptors."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    faulthandler.enable()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # It marks this process alone; the programs of an attempt carry the attempt's mark.
+    os.environ.pop("JOBD_OWNER", None)
+    work, control = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+    for end in (work, control):
+        end.set_inheritable(False)
+    IsolatedProcess(Frames(work), Frames(control)).serve()
+    os._exit(0)
+
+
+def _job(
+    job_id: int, attempt: int, job_type: str, queue: str, payload: str, claimed_at: int
+) -> Job:
+    return Job(job_id, attempt, job_type, queue, payload, 0, 0, 0, 0, None, None, None, claimed_at)
+
+
+def _not_imported(error: HandlersError) -> Failed:
+    message, _, traceback = str(error).partition("\n")
+    return Failed(Failure(
+        FailureType.CONFIGURATION,
+        clean_text(message, LONGEST_MESSAGE),
+        clean_text(traceback) if traceback else None,
+    ))
+
+
+if __name__ == "__main__":
+    main()

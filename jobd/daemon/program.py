@@ -1,0 +1,167 @@
+"""Starting a program that belongs to an attempt, and being sure when nothing of it is left."""
+
+import fnmatch
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from jobd import clock
+from jobd.core.config import Commands
+from jobd.daemon.survivors import MARKER, end_survivors, marker, signal_group, survivors
+from jobd.store.attempt_files import is_locked, make_directory, take_lock
+
+PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
+           "LISTEN_FDNAMES")
+"""What systemd gives to the daemon alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """Which attempt a process belongs to: by its marker, and by the lock in its directory."""
+
+    database: Path
+    owner: str
+    job_id: int
+    attempt: int
+
+    @property
+    def mark(self) -> str:
+        return marker(self.owner, self.job_id, self.attempt)
+
+    def directory(self) -> Path:
+        """The attempt's directory, made when it is first needed."""
+        return make_directory(self.database, self.job_id, self.attempt)
+
+    def left(self) -> list[int]:
+        """Pids that still belong to the attempt."""
+        return survivors(self.directory(), self.mark)
+
+    def is_locked(self) -> bool:
+        """Whether a process holds the lock: quicker than `left`, and blind for who closed it."""
+        return is_locked(self.directory())
+
+    def end_left(self, kill_grace: float, wait: Callable[[float], object]) -> list[int]:
+        """Stop what is left; who could not be stopped."""
+        return end_survivors(self.left, kill_grace, wait)
+
+
+class Program:
+    """One running program, in a session and process group of its own.
+
+    Raises:
+        OSError: it could not be started.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        belonging: Belonging,
+        *,
+        cwd: str | None,
+        env: Mapping[str, str],
+        stdin: int | IO[bytes],
+        stdout: int | IO[bytes],
+        stderr: int | IO[bytes],
+    ) -> None:
+        lock = take_lock(belonging.directory())
+        try:
+            self._process = subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env={**env, MARKER: belonging.mark, "JOBD_JOB_ID": str(belonging.job_id)},
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+        finally:
+            os.close(lock)
+
+    def has_ended(self) -> bool:
+        """Whether `wait` would return at once."""
+        options = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        return os.waitid(os.P_PID, self._process.pid, options) is not None
+
+    def wait(self) -> int:
+        """Until it has ended; its exit status, negative for a signal.
+
+        It is not reaped yet, so that its pid, and its process group's, stay its own.
+        """
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        if ended is None or ended.si_code == os.CLD_EXITED:
+            return 0 if ended is None else ended.si_status
+        return -ended.si_status
+
+    def reap(self, *, kill_group: bool) -> None:
+        """Let its pid go; with `kill_group` nobody in its process group lives on."""
+        if kill_group:
+            signal_group(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+class Stopper:
+    """Ends everything of an attempt once it is called, in a thread of its own, because that takes
+    up to `kill_grace` and a second."""
+
+    def __init__(self, belonging: Belonging, kill_grace: float) -> None:
+        self._belonging = belonging
+        self._kill_grace = kill_grace
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def __call__(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._stop, name="stopper", daemon=True)
+                self._thread.start()
+
+    @property
+    def was_called(self) -> bool:
+        return self._thread is not None
+
+    def finish(self) -> None:
+        """Wait until it has done what it can."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _stop(self) -> None:
+        self._belonging.end_left(self._kill_grace, clock.pause)
+
+
+def find_program(name: str, path: str) -> str:
+    """The program's path: as given when it is absolute, else found on `path`.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    if name.startswith("/"):
+        return name
+    found = None if "/" in name else shutil.which(name, path=path)
+    if found is None:
+        raise FileNotFoundError(2, f"no such program on {path}", name)
+    return found
+
+
+def allowed_environment(
+    environment: Mapping[str, str], commands: Commands, added: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables on the allow-list, the configured PATH, and what the job adds."""
+    allowed = {
+        name: value
+        for name, value in environment.items()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in commands.environment)
+    }
+    return {**allowed, "PATH": commands.path, **added}
+
+
+def inherited_environment(added: Mapping[str, str]) -> dict[str, str]:
+    """All of ours but what systemd gave to the daemon alone, and what is added."""
+    ours = {name: value for name, value in os.environ.items() if name not in PRIVATE}
+    return {**ours, **added}

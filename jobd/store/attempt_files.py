@@ -1,0 +1,77 @@
+"""Where an attempt keeps files: its captured output, and the lock its processes inherit.
+
+They lie beside the database, `<database>.attempts/<job id>/<attempt>/`, made of integers alone.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+STREAMS = ("stdout", "stderr")
+LOCK = "lock"
+
+
+def attempts_directory(database: Path) -> Path:
+    return Path(f"{database}.attempts")
+
+
+def attempt_directory(database: Path, job_id: int, attempt: int) -> Path:
+    return attempts_directory(database) / str(int(job_id)) / str(int(attempt))
+
+
+def make_directory(database: Path, job_id: int, attempt: int) -> Path:
+    """Make the attempt's directory, open to whom the database is open to."""
+    path = attempt_directory(database, job_id, attempt)
+    mode = 0o770 if database.parent.stat().st_mode & 0o020 else 0o700
+    for directory in (path.parent.parent, path.parent, path):
+        if not directory.is_dir():
+            directory.mkdir(exist_ok=True)
+            directory.chmod(mode)
+    return path
+
+
+def open_stream(directory: Path, name: str) -> int:
+    """A file for one output stream, written at its end whoever else cuts it."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(directory / name, flags, 0o600)
+
+
+def take_lock(directory: Path) -> int:
+    """A descriptor that shares the attempt's lock, for a process of it to inherit.
+
+    The lock is free again when the last process that has such a descriptor is gone.
+    """
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether a process of this attempt still holds its lock; False when it never had one."""
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def cut(path: Path, most: int) -> int:
+    """Cut a file of more than `most` bytes to its first half and say so in it; bytes cut."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return 0
+    if size <= most:
+        return 0
+    with path.open("r+b") as file:
+        file.truncate(most // 2)
+    gone = size - most // 2
+    with path.open("ab") as file:
+        file.write(f"\n[jobd: {gone} bytes cut]\n".encode())
+    return gone

@@ -1,0 +1,109 @@
+"""Handlers that change the process they run in: jobd does not depend on what they change."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from tests.daemon.harness import House
+
+HANDLERS = """
+@job("moves_house")
+def moves_house():
+    import locale, logging, socket, warnings
+    os.chdir("/")
+    os.umask(0o777)
+    sys.stdout = sys.stderr = None
+    sys.path.clear()
+    os.environ.clear()
+    socket.setdefaulttimeout(0.000001)
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("error")
+    sys.setswitchinterval(1.0)
+    threading.current_thread().name = "nobody"
+
+@job("forks")
+def forks():
+    # Both processes return from the handler; only one of them is the daemon.
+    pid = os.fork()
+    if pid == 0:
+        note("child", "returns")
+        return "the child"
+    note("parent", str(pid))
+    return "the parent"
+
+@job("closes")
+def closes():
+    os.closerange(0, 3)
+
+@job("raises_in_thread")
+def raises_in_thread():
+    other = threading.Thread(target=lambda: 1 / 0)
+    other.start()
+    other.join()
+
+@job("leaves_threads")
+def leaves_threads():
+    for _ in range(20):
+        threading.Thread(target=time.sleep, args=(60,)).start()
+"""
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()]
+
+
+def test_a_handler_that_changes_the_process_changes_no_other_job(house: House) -> None:
+    """Working directory, umask, environment, streams, path: later jobs, SIGHUP and stop work."""
+    house.handlers(HANDLERS)
+    argv = [sys.executable, "-m", "jobd", "--config", "jobd.toml", "--db", "jobd.db", "run",
+            "--handlers", "handlers", "--path", "code", "--workers", "1"]
+    daemon = house.run(argv, house.env).wait_ready()
+    daemon.wait_for("job.completed", job_id=house.enqueue("moves_house"))
+    daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
+    house.write_config(retry__network__max_retries=1)
+    daemon.signal(signal.SIGHUP)
+    assert daemon.wait_for("configuration.reloaded")["changed"] == ["retry.network.max_retries"]
+    assert daemon.stop() == 0
+    assert not (house.root / "jobd.db.sock").exists()
+    house.start().wait_for("job.completed", job_id=house.enqueue("quick"))
+
+
+def test_a_handler_that_forks_leaves_no_second_daemon(house: House) -> None:
+    """The child that returns from the handler ends there: it runs none of jobd's code."""
+    house.handlers(HANDLERS)
+    daemon = house.start("--workers", "1")
+    job_id = house.enqueue("forks")
+    daemon.wait_for("job.completed", job_id=job_id)
+    daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
+    beat = daemon.wait_for("pool.health")
+    daemon.wait_for("pool.health", after=beat)
+    left = [pid for pid in children(daemon.pid)
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0] != "Z"]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+    assert house.job(job_id)["result"] == '"the parent"'
+    assert len(daemon.events("job.completed", job_id=job_id)) == 1
+
+
+def test_a_handler_that_closes_the_standard_streams(house: House) -> None:
+    """The log may be gone; the jobs complete, and no file of jobd's is written over."""
+    house.handlers(HANDLERS)
+    daemon = house.start("--workers", "1")
+    closes, after = house.enqueue("closes"), [house.enqueue("quick") for _ in range(3)]
+    for job_id in (closes, *after):
+        assert house.queue.wait(job_id, timeout=10)["status"] == "completed"
+    assert daemon.stop() == 0
+    assert [tuple(row) for row in house.rows("PRAGMA integrity_check")] == [("ok",)]
+
+
+def test_threads_that_a_handler_leaves_do_not_hold_up_the_stop(house: House) -> None:
+    """Twenty sleeping threads, and one that died of an exception: the exit is prompt."""
+    house.handlers(HANDLERS)
+    daemon = house.start("--workers", "1")
+    for job_type in ("raises_in_thread", "leaves_threads"):
+        daemon.wait_for("job.completed", job_id=house.enqueue(job_type))
+    daemon.signal(signal.SIGTERM)
+    assert daemon.exit_status(deadline=5) == 0
