@@ -27,6 +27,7 @@ exit status: 0 done, 1 failed or not found, 2 bad input, 69 no daemon, 75 try ag
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
+    _have_streams()
     parser = build_parser()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Text of jobs may hold what this terminal's encoding cannot say.
@@ -48,7 +49,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone; Python would complain once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.DONE
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        named = f"{error.filename}: " if error.filename else ""
+        print(f"jobd: {named}{error.strerror or error}", file=sys.stderr)
+        return errors.FAILED
     return status
+
+
+def _have_streams() -> None:
+    """A standard stream that our parent closed is /dev/null, not None."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+            setattr(sys, name, open(descriptor, mode))  # noqa: SIM115 - for as long as we live
 
 
 class _Parser(argparse.ArgumentParser):

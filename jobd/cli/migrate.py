@@ -78,8 +78,9 @@ def _add_down(steps: "Verbs[argparse.ArgumentParser]") -> None:
     text = "go back to an older version, for an older jobd"
     parser = _add(steps, _down, "down", text)
     parser.description = (
-        f"{text}. What the older version cannot hold is named with its number of rows and the "
-        "option that decides about it; without that option nothing happens."
+        f"{text}. Rows that the older version cannot hold are named with their number and the "
+        "option that decides about them; without that option nothing happens. Columns that it "
+        "lacks go with their values; a backup is taken first and keeps them."
     )
     parser.add_argument("--to", type=int, metavar="N", help="the version (default: one less)")
     _add_map(parser, "for jobs in a status that the older version lacks: zombie=failed")

@@ -22,16 +22,20 @@ class Settings:
     config_file: Path | None
 
 
-def settings(args: argparse.Namespace, flags: Mapping[str, object] | None = None) -> Settings:
+def settings(
+    args: argparse.Namespace,
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
     """Read everything that `args.config`, `args.db` and the verb's own `flags` lead to.
 
-    `flags` go by dotted name, as {"pool.workers": 8}; None is not given. Raises ConfigurationError
-    with all problems at once.
+    `flags` go by dotted name, as {"pool.workers": 8}; None is not given. `environment` stands
+    for that of the process. Raises ConfigurationError with all problems at once.
     """
     file = config_file(args.config)
     tables = {} if file is None else read_toml(file)
     given = {**(flags or {}), "db": args.db and str(args.db)}
-    config = load(tables, os.environ, given, file=str(file))
+    config = load(tables, environment or os.environ, given, file=str(file))
     return Settings(config, database(config.db), file)
 
 
@@ -70,14 +74,14 @@ def read_toml(file: Path) -> dict[str, object]:
 def database(configured: str | None) -> Path:
     """The database at `configured`, else in $STATE_DIRECTORY, else in the home directory."""
     if configured is not None:
-        return Path(os.path.abspath(os.path.expanduser(configured)))
+        return Path(os.path.realpath(os.path.expanduser(configured)))
     # systemd separates several state directories by colons; the first is the service's own.
     state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     places = [Path(state)] if state else [home / ".local/state/jobd" for home in _home()]
     if not places:
         problem = "this user has no home directory: name the database with --db or $JOBD_DB"
         raise ConfigurationError([problem])
-    return Path(os.path.abspath(places[0] / "jobd.db"))
+    return Path(os.path.realpath(places[0] / "jobd.db"))
 
 
 def _home() -> list[Path]:

@@ -1,22 +1,6 @@
 """`jobd run`: the daemon, in the foreground."""
 
 import argparse
-import os
-import sys
-from pathlib import Path
-
-from jobd import errors
-from jobd.cli.options import Settings, settings
-from jobd.core.config import Config
-from jobd.daemon.daemon import Daemon
-from jobd.daemon.handlers import load_handlers
-from jobd.daemon.log_writer import LogWriter
-from jobd.log import configure
-from jobd.store.connection import prepare_directory
-from jobd.store.daemon_lock import DaemonLock
-
-LAST_LINES = 2.0
-STDOUT, STDERR = 1, 2
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,85 +22,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    found = read_settings(args)
-    prepare_directory(found.db)
-    lock = DaemonLock(found.db)
-    _take(lock, found.db, wait=not args.no_wait)
-    handlers = load_handlers(found.config.pool.handlers, _search_path(found.config))
-    if not handlers:
-        print("jobd: no handlers are configured, so only commands run; name their module with "
-              "--handlers MODULE or the setting pool.handlers", file=sys.stderr)
-    writer = start_log(found.config)
-    try:
-        daemon = Daemon(found.db, found.config, handlers, lambda: _reload(args, writer))
-        if sys.stderr.isatty():
-            print(f"jobd: pid {os.getpid()} on {found.db}; Ctrl-C lets running jobs finish "
-                  f"({found.config.timing.shutdown_grace:g} s), a second Ctrl-C does not wait",
-                  file=sys.stderr)
-        status = daemon.run()
-    finally:
-        writer.stop(LAST_LINES)
-    # Threads that would not stop must not hold up the exit; what they ran is marked as left.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    # What the daemon is made of takes longer to import than every other verb takes to run.
+    from jobd.cli.serve import serve
 
-
-def read_settings(args: argparse.Namespace) -> Settings:
-    """The settings with this verb's flags on top; SIGHUP reads them again."""
-    flags = {
-        "pool.workers": args.workers,
-        "pool.handlers": args.handlers,
-        "pool.path": args.path,
-    }
-    return settings(args, {name: value for name, value in flags.items() if value is not None})
-
-
-def start_log(config: Config) -> LogWriter:
-    """Send the log where the configuration says, through its own thread."""
-    if config.log.file:
-        writer = _file_writer(Path(config.log.file))
-    else:
-        # What handlers and their programs print must not stand among the log's lines.
-        writer = LogWriter(os.dup(STDOUT))
-        os.dup2(STDERR, STDOUT)
-    _configure_log(config, writer)
-    writer.start()
-    return writer
-
-
-def _file_writer(path: Path) -> LogWriter:
-    try:
-        return LogWriter(path)
-    except OSError as error:
-        raise errors.ConfigurationError(
-            [f"log.file = {str(path)!r}: cannot be written: {error.strerror}"]
-        ) from None
-
-
-def _configure_log(config: Config, writer: LogWriter) -> None:
-    pretty = config.log.format == "pretty" or (
-        config.log.format == "auto" and writer.is_terminal
-    )
-    configure(config.log.level, writer.write, pretty=pretty, colours=writer.is_terminal)
-
-
-def _reload(args: argparse.Namespace, writer: LogWriter) -> Config:
-    """Read the configuration again for SIGHUP; the log level follows at once."""
-    config = read_settings(args).config
-    _configure_log(config, writer)
-    return config
-
-
-def _search_path(config: Config) -> list[str]:
-    """`pool.path`, then the working directory for modules named by hand."""
-    return [*config.pool.path, *([] if config.pool.path else [str(Path.cwd())])]
-
-
-def _take(lock: DaemonLock, database: Path, *, wait: bool) -> None:
-    if lock.acquire(blocking=False):
-        return
-    if not wait:
-        raise errors.NoDaemon(f"jobd pid {lock.holder()} is active on {database}")
-    print(f"waiting: jobd pid {lock.holder()} is active", file=sys.stderr, flush=True)
-    lock.acquire(blocking=True)
+    return serve(args)

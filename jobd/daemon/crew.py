@@ -46,6 +46,8 @@ class Crew:
         """Tell the database who runs, what it can run, and what it limits."""
         daemons.register(db, self.identity, self.job_types(), self.limits(), now)
         claims.bring_back_handled(db, self.handlers)
+        # The wall clock may have been set back while no daemon ran.
+        claims.clamp_retries(db, now)
 
     def show_limits(self, db: sqlite3.Connection, _now: int) -> None:
         """After a reload: the limits in force now."""

@@ -23,6 +23,7 @@ from jobd.daemon.ledger import Ledger
 from jobd.daemon.patrol import Patrol
 from jobd.daemon.report import Report, job_log
 from jobd.daemon.run_command import CommandRunner
+from jobd.daemon.run_process import ProcessRunner
 from jobd.daemon.run_python import PythonRunner
 from jobd.daemon.runners import Runners
 from jobd.daemon.signals import RELOAD, STOPS, SignalBox
@@ -33,6 +34,7 @@ from jobd.daemon.worker import Inbox, JobWorker, WorkerPool
 from jobd.log import logger
 from jobd.store import claims, daemons
 from jobd.store.daemons import DaemonIdentity
+from jobd.store.files import identities
 from jobd.store.opening import open_database
 
 TICK = 0.5
@@ -58,6 +60,7 @@ class Daemon:
         self._reload = reload
         self._box = SignalBox()
         self._ready = False
+        self._replaced = False
         self._running_clock = clock.RunningClock(
             2 * config.timing.sweep_interval, clock.monotonic()
         )
@@ -70,6 +73,7 @@ class Daemon:
         self.hand = Hand(self._pool, self._crew)
         self._ledger = Ledger(self.identity.id, self._crew.policy, random.random)
         self.dispatcher = self._dispatcher(path)
+        self._files = identities(path)
         self._patrol = Patrol(
             path, self._crew, self._pool, self.hand, self.dispatcher, self._ledger,
             self._running_clock,
@@ -87,7 +91,7 @@ class Daemon:
             self.dispatcher.start()
             self._sweeper.start()
             status = self._watch()
-            if self.dispatcher.failure is None:
+            if self.dispatcher.failure is None and not self._replaced:
                 self._drain(status)
         return self._ended(status)
 
@@ -105,6 +109,10 @@ class Daemon:
             if number == RELOAD:
                 self._reload_configuration()
             self._look_at_the_clock()
+            if identities(self._path) != self._files:
+                logger().error("store.replaced", database=str(self._path))
+                self._replaced = True
+                return errors.TEMPORARY
             if not self.dispatcher.is_alive():
                 return errors.TEMPORARY
             stuck = self._pool.stuck_count()
@@ -213,6 +221,7 @@ class Daemon:
         )
         runners = Runners({
             Isolation.THREAD: lambda: PythonRunner(lambda: self._crew.config),
+            Isolation.PROCESS: lambda: ProcessRunner(surroundings, self.running),
             Isolation.COMMAND: lambda: CommandRunner(
                 self._path, self.identity.id, lambda: self._crew.config
             ),

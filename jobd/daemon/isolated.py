@@ -28,11 +28,12 @@ from jobd.daemon.frames import Frame, Frames, as_frame
 from jobd.daemon.handlers import load_handlers
 from jobd.daemon.interruption import Interruption
 from jobd.daemon.run_python import PythonRunner
-from jobd.daemon.survivors import MARKER
+from jobd.daemon.survivors import MARKER, OWNER
 from jobd.errors import HandlersError
 from jobd.log import configure, job_logger
 
 LONGEST_MESSAGE = 2_000
+NOT_HEARD = 10.0
 
 
 class IsolatedContext(JobContext):
@@ -74,7 +75,6 @@ class IsolatedProcess:
         self._interruption = Interruption()
         self._control = Control(control, self._interruption)
         self._config = Config()
-        self._pid = os.getpid()
         self._home = Path.cwd()
         self._runner = PythonRunner(lambda: self._config)
         self._handlers: Mapping[str, Handler] = {}
@@ -89,10 +89,7 @@ class IsolatedProcess:
             return
         self._work.send("ready")
         while (job := self._next_job()) is not None:
-            ending = self._run(*job)
-            if os.getpid() != self._pid:
-                os._exit(0)  # a fork that a handler made has come back to us
-            self._work.send(self._interruption.pending, as_frame(ending))
+            self._answer(self._run(*job))
 
     def _make_ready(
         self, database: str, owner: str, path: list[str], modules: list[str], settings: Frame
@@ -120,6 +117,13 @@ class IsolatedProcess:
             limits=Limits(**limits),
         )
         configure(level, self._control.write_line)
+
+    def _answer(self, ending: Ending) -> None:
+        try:
+            self._work.send(self._interruption.pending, as_frame(ending))
+        except OSError:
+            # The handler closed the socket: who is not heard is killed, which says why.
+            clock.pause(NOT_HEARD)
 
     def _next_job(self) -> Frame | None:
         with self._interruption.idle():
@@ -169,7 +173,7 @@ def main() -> None:
     faulthandler.enable()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     # It marks this process alone; the programs of an attempt carry the attempt's mark.
-    os.environ.pop("JOBD_OWNER", None)
+    os.environ.pop(OWNER, None)
     work, control = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     for end in (work, control):
         end.set_inheritable(False)

@@ -1,5 +1,6 @@
 """The sweeps as the scheduler calls them: look, decide by `sweeps`, hand over to the dispatcher."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from jobd import clock
@@ -10,7 +11,7 @@ from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
-from jobd.daemon.survivors import end_survivors, survey
+from jobd.daemon.survivors import Left, end_left, survey
 from jobd.daemon.sweeper import Sweep
 from jobd.daemon.sweeps import OrphanSweep, health, sweep_timeouts, sweep_zombies
 from jobd.daemon.worker import WorkerPool
@@ -84,18 +85,15 @@ class Patrol:
         rows = {row.id: row for row in self._rows("survivors", ours=False)}
         haunted = survey(self._path, rows.values())
         if haunted:
-            end_survivors(
-                lambda: [pid for pids in survey(self._path, rows.values()).values()
-                         for pid in pids],
-                self._crew.config.timing.kill_grace, clock.pause,
-            )
+            end_left(lambda: _together(survey(self._path, rows.values())),
+                     self._crew.config.timing.kill_grace, clock.pause)
             haunted = survey(self._path, rows.values())
         running = self._running_clock.running(clock.monotonic())
         for row in rows.values():
             if row.id not in haunted:
                 self._dispatcher.submit(row)
             elif row.status is JobStatus.ZOMBIE and running >= self._crew.config.timing.zombie_hold:
-                self._dispatcher.submit(self._ledger.park_haunted(row, haunted[row.id]))
+                self._dispatcher.submit(self._ledger.park_haunted(row, haunted[row.id].pids))
 
     def _rows(self, sweep: str, *, ours: bool) -> list[Row]:
         """Executions that are not over, of this daemon or of dead ones."""
@@ -163,3 +161,10 @@ class Patrol:
         if sweep not in self._connections:
             self._connections[sweep] = open_database(self._path, now=clock.now_ms())
         return self._connections[sweep]
+
+
+def _together(haunted: Mapping[int, Left]) -> Left:
+    return Left(
+        [pid for left in haunted.values() for pid in left.pids],
+        any(left.locked for left in haunted.values()),
+    )

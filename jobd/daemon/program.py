@@ -13,7 +13,7 @@ from typing import IO
 
 from jobd import clock
 from jobd.core.config import Commands
-from jobd.daemon.survivors import MARKER, end_survivors, marker, signal_group, survivors
+from jobd.daemon.survivors import MARKER, Left, end_left, left_of, marker, signal_group
 from jobd.store.attempt_files import is_locked, make_directory, take_lock
 
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
@@ -38,17 +38,17 @@ class Belonging:
         """The attempt's directory, made when it is first needed."""
         return make_directory(self.database, self.job_id, self.attempt)
 
-    def left(self) -> list[int]:
-        """Pids that still belong to the attempt."""
-        return survivors(self.directory(), self.mark)
+    def left(self) -> Left:
+        """What is left of the attempt."""
+        return left_of(self.directory(), self.mark)
 
     def is_locked(self) -> bool:
         """Whether a process holds the lock: quicker than `left`, and blind for who closed it."""
         return is_locked(self.directory())
 
-    def end_left(self, kill_grace: float, wait: Callable[[float], object]) -> list[int]:
-        """Stop what is left; who could not be stopped."""
-        return end_survivors(self.left, kill_grace, wait)
+    def end_left(self, kill_grace: float, wait: Callable[[float], object]) -> Left:
+        """Stop what is left; what could not be stopped."""
+        return end_left(self.left, kill_grace, wait)
 
 
 class Program:

@@ -103,12 +103,12 @@ class CommandRunner:
             job = attempt.job
             logger().info("job.left_processes", job_id=job.id, job_type=job.job_type,
                           queue=job.queue, attempt=job.attempt, worker=attempt.worker,
-                          pids=belonging.left())
+                          pids=belonging.left().pids)
 
     def _end_left(self, attempt: Attempt, belonging: Belonging) -> None:
         """The attempt is over when nothing of it is left; until then this thread waits."""
         while left := belonging.end_left(self._config().timing.kill_grace, clock.pause):
-            attempt.unkillable = left
+            attempt.unkillable = left.pids
             clock.pause(TRY_AGAIN)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import json
+import os
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,11 +44,16 @@ class PythonRunner:
 
     def run(self, attempt: Attempt, context: JobContext) -> Ending:
         """Call the handler; never raises, whatever the handler does."""
+        pid = os.getpid()
         try:
             result = call_as(context, lambda: self._call(attempt))
             return Succeeded(self._encoded(result), tuple(attempt.enqueued))
         except BaseException as error:  # noqa: BLE001 - any way out of a handler is an ending
             return self._ending(attempt, error)
+        finally:
+            if os.getpid() != pid:
+                # The handler forked, and this is the child: the daemon's threads are not here.
+                os._exit(0)
 
     def close(self) -> None:
         if self._asyncio is not None:

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from jobd import clock
 from jobd.core.job import Row
@@ -25,56 +26,75 @@ def marker(worker_id: str | None, job_id: int, attempt: int) -> str:
     return f"{worker_id}:{job_id}:{attempt}"
 
 
-def survivors(directory: Path, mark: str) -> list[int]:
-    """Pids that still belong to the attempt, ours excepted; zombies are nobody."""
+class Left(NamedTuple):
+    """What is left of an attempt: the pids that can be seen, and whether its lock is held.
+
+    A lock that nobody seems to hold is held by someone we may not look at, or who is in the
+    middle of an exec: not over, all the same.
+    """
+
+    pids: list[int]
+    locked: bool
+
+    def __bool__(self) -> bool:
+        return self.locked or bool(self.pids)
+
+
+NOTHING_LEFT = Left([], False)
+
+
+def left_of(directory: Path, mark: str) -> Left:
+    """Who still belongs to the attempt, ourselves excepted; zombies are nobody."""
     wanted = f"{MARKER}={mark}".encode()
-    lock = str(directory / LOCK) if is_locked(directory) else ""
-    return [
+    locked = is_locked(directory)
+    lock = str(directory / LOCK) if locked else ""
+    pids = [
         pid
         for pid in _processes()
         if pid != os.getpid() and (wanted in _environment(pid) or _has_open(pid, lock))
     ]
+    return Left(pids, locked)
 
 
-def survey(database: Path, rows: Iterable[Row]) -> dict[int, list[int]]:
-    """Who still runs for these attempts of dead daemons: pids by job id, in one look at /proc.
+def survey(database: Path, rows: Iterable[Row]) -> dict[int, Left]:
+    """What is left of these attempts of dead daemons, by job id, in one look at /proc.
 
-    An isolated child that hangs is known by its daemon alone, so it counts for every attempt of
-    that daemon that had begun.
+    Rows count that had not started by the database: a start is written a moment after it. An
+    isolated child that hangs is known by its daemon alone, so it counts for all of its attempts.
     """
-    begun = [row for row in rows if row.worker_id is not None and row.started_at is not None]
-    marks = {f"{MARKER}={marker(r.worker_id, r.id, r.attempt)}".encode(): [r.id] for r in begun}
-    for row in begun:
+    owned = [row for row in rows if row.worker_id is not None]
+    marks = {f"{MARKER}={marker(r.worker_id, r.id, r.attempt)}".encode(): [r.id] for r in owned}
+    for row in owned:
         marks.setdefault(f"{OWNER}={row.worker_id}".encode(), []).append(row.id)
-    found: dict[int, list[int]] = {}
-    for pid in _processes() if begun else ():
-        if pid == os.getpid():
-            continue
-        for job_id in {each for entry in _environment(pid) for each in marks.get(entry, ())}:
-            found.setdefault(job_id, []).append(pid)
-    for row in begun:
-        directory = attempt_directory(database, row.id, row.attempt)
-        if row.id not in found and is_locked(directory):
-            mark = marker(row.worker_id, row.id, row.attempt)
-            found[row.id] = survivors(directory, mark)
-    return {job_id: pids for job_id, pids in found.items() if pids}
+    pids: dict[int, list[int]] = {}
+    for pid in _processes() if owned else ():
+        if pid != os.getpid():
+            for job_id in {i for entry in _environment(pid) for i in marks.get(entry, ())}:
+                pids.setdefault(job_id, []).append(pid)
+    return {row.id: left for row in owned if (left := _left(database, row, pids.get(row.id, [])))}
 
 
-def end_survivors(
-    find: Callable[[], list[int]], kill_grace: float, wait: Callable[[float], object]
-) -> list[int]:
-    """SIGTERM and SIGCONT to whom `find` finds, SIGKILL after `kill_grace`; who is left."""
-    if not _signal_all(find(), signal.SIGTERM, signal.SIGCONT):
-        return []
+def _left(database: Path, row: Row, pids: list[int]) -> Left:
+    directory = attempt_directory(database, row.id, row.attempt)
+    if pids or not is_locked(directory):
+        return Left(pids, False)
+    return left_of(directory, marker(row.worker_id, row.id, row.attempt))
+
+
+def end_left(
+    find: Callable[[], Left], kill_grace: float, wait: Callable[[float], object]
+) -> Left:
+    """SIGTERM and SIGCONT to whom `find` finds, SIGKILL after `kill_grace`; what is left then."""
+    _signal_all(find().pids, signal.SIGTERM, signal.SIGCONT)
     if not _gone_within(find, kill_grace, wait):
-        return []
-    _signal_all(find(), signal.SIGKILL)
+        return NOTHING_LEFT
+    _signal_all(find().pids, signal.SIGKILL)
     return _gone_within(find, KILL_TAKES, wait)
 
 
 def _gone_within(
-    find: Callable[[], list[int]], seconds: float, wait: Callable[[float], object]
-) -> list[int]:
+    find: Callable[[], Left], seconds: float, wait: Callable[[float], object]
+) -> Left:
     deadline = clock.monotonic() + seconds
     while left := find():
         if clock.monotonic() >= deadline:
@@ -83,11 +103,10 @@ def _gone_within(
     return left
 
 
-def _signal_all(pids: list[int], *numbers: int) -> bool:
+def _signal_all(pids: list[int], *numbers: int) -> None:
     for pid in pids:
         for number in numbers:
             send(pid, number)
-    return bool(pids)
 
 
 def send(pid: int, number: int) -> None:

@@ -33,7 +33,7 @@ class Database:
         synchronous: str = "full",
         shared: bool = False,
     ) -> None:
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(os.path.realpath(path))
         self._new = _check_path(self.path, create)
         self.connection = _open(self.path, synchronous, shared)
         self.turnstile = Turnstile(self.path)
@@ -170,7 +170,13 @@ def _check_path(path: Path, create: bool) -> bool:
     if path.exists():
         if not path.is_file():
             raise errors.NotADatabase(f"{path} is not a regular file")
-        return path.stat().st_size == 0
+        found = path.stat()
+        if found.st_nlink > 1:
+            raise errors.NotADatabase(
+                f"{path} has {found.st_nlink} hard links: SQLite's log and locks go by name, so "
+                "two names corrupt it; remove all but one"
+            )
+        return found.st_size == 0
     if not create:
         raise errors.NoDatabase(
             f"no database at {path}; `jobd run` or `jobd enqueue` makes one, --db names another"
@@ -252,7 +258,7 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | N
         return errors.DatabaseBusy(
             f"{path} is locked by another process; nothing was written, try again"
         )
-    if name == "SQLITE_FULL":
+    if name in ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"):
         return errors.DatabaseFull(f"no space left for {path}; nothing was written")
     if name in ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC"):
         return errors.OutcomeUnknown(
@@ -265,6 +271,10 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | N
         return errors.DatabaseUnavailable(f"{path} is read-only; nothing was written")
     if name.startswith("SQLITE_CANTOPEN"):
         return errors.DatabaseUnavailable(_why_not_open(path))
+    if str(error).startswith(("no such table", "no such column")):
+        return errors.SchemaError(
+            f"{path}: {error}; `jobd migrate verify` says what is wrong with the schema"
+        )
     if name.startswith("SQLITE_CORRUPT"):
         return errors.NotADatabase(
             f"{path} is damaged or cut short ({error}); put a backup in its place"

@@ -20,7 +20,9 @@ class DaemonLock:
     """`<database>.daemon`: an exclusive flock, with the holder's pid written into the file."""
 
     def __init__(self, database: Path) -> None:
+        self._database = Path(os.path.realpath(database))
         self._path = _lock_path(database)
+        self._file: int | None = None
         self._descriptor: int | None = None
         _locks.add(self)
 
@@ -33,6 +35,16 @@ class DaemonLock:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         return True
+
+    def acquire_file(self, blocking: bool) -> bool:
+        """Lock the database file itself as well, made when it does not exist.
+
+        So a lock file that someone tidied away lets nobody in. The descriptor stays open for
+        life: closing it would drop the locks that SQLite takes in this process.
+        """
+        if self._file is None:
+            self._file = create_file(self._database)
+        return (_wait if blocking else _try)(self._file)
 
     def holder(self) -> int | None:
         """The pid that the last holder wrote; whether it still holds is for `is_held` to say."""
@@ -51,6 +63,9 @@ class DaemonLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def is_held(database: Path) -> tuple[bool, int | None]:
@@ -69,7 +84,7 @@ def is_held(database: Path) -> tuple[bool, int | None]:
 
 
 def _lock_path(database: Path) -> Path:
-    return Path(f"{os.path.abspath(database)}.daemon")
+    return Path(f"{os.path.realpath(database)}.daemon")
 
 
 def _wait(descriptor: int) -> bool:

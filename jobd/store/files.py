@@ -21,6 +21,19 @@ def create_file(path: Path) -> int:
     return descriptor
 
 
+def identities(database: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Which files stand at the names of the database, its log and its index now."""
+    return tuple(_identity(Path(f"{database}{suffix}")) for suffix in ("", "-wal", "-shm"))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 WAL_WRITE_LOCK = "120"
 """The byte of the -shm file that SQLite locks to write (sqlite.org/walformat.html, 2.3.1)."""
 

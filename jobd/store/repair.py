@@ -236,9 +236,11 @@ class _Mending:
 
 def _mend_records(db: sqlite3.Connection, history: Sequence[Migration], now: int) -> None:
     """Each migration of the version is in force, and no later one."""
-    schema_records.prepare(db)
+    if not schema_records.is_as_made(db):
+        schema_records.make_anew(db)
     records = schema_records.read_records(db)
     for migration in history:
+        schema_records.name_rightly(db, migration)
         if migration.version not in records or not records[migration.version].in_force:
             schema_records.record_in_force(db, migration, now)
     for version, record in records.items():

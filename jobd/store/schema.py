@@ -13,7 +13,7 @@ from jobd.core.lifecycle import FailureType, JobStatus, arrows
 from jobd.store.connection import APPLICATION_ID
 from jobd.store.create_table import Table, check_in, normal_text
 from jobd.store.migrations import MIGRATIONS, Migration
-from jobd.store.schema_records import COLUMNS, Record, columns, read_records
+from jobd.store.schema_records import COLUMNS, Record, columns, is_as_made, read_records
 from jobd.store.shape import RECORDS_TABLE, Difference, Key, Shape, compare, read_shape
 
 __all__ = ["Difference", "Findings", "birth_trigger_sql", "build", "drift", "examine", "expected",
@@ -54,7 +54,7 @@ def examine(db: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS
         *_record_faults(db, records, version, actual, history),
         *_explained(compare(expected(history[:version]), actual), records, version, history),
     )
-    return Findings(version, faults, tuple(_notes(db, marked, version, len(history))))
+    return Findings(version, faults, tuple(_notes(db, records, marked, version, history)))
 
 
 def misfit(db: sqlite3.Connection) -> Difference | None:
@@ -229,8 +229,20 @@ def _early(maker: Migration, records: dict[int, Record]) -> str:
 
 
 def _notes(
-    db: sqlite3.Connection, marked: int, version: int, latest: int
+    db: sqlite3.Connection,
+    records: dict[int, Record],
+    marked: int,
+    version: int,
+    history: tuple[Migration, ...],
 ) -> Iterator[Difference]:
+    latest = len(history)
+    if version and columns(db) and not is_as_made(db):
+        yield Difference(RECORDS_TABLE, "the table is not defined as jobd makes it")
+    for migration in history:
+        record = records.get(migration.version)
+        if record is not None and record.name != migration.name:
+            told = f"migration {migration.version:03} is called {migration.name}"
+            yield Difference(RECORDS_TABLE, f"{told}, but recorded as {record.name!r:.60}")
     if marked != version:
         yield Difference("user_version", f"is {marked}, while the schema is version {version}")
     if version and _pragma(db, "application_id") != APPLICATION_ID:

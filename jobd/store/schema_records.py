@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from jobd.store.create_table import normal_text
 from jobd.store.migrations import Migration
 from jobd.store.shape import RECORDS_TABLE
 
@@ -57,6 +58,33 @@ def prepare(db: sqlite3.Connection) -> None:
     for column, kind in COLUMNS.items():
         if column not in found:
             db.execute(f"ALTER TABLE {RECORDS_TABLE} ADD COLUMN {column} {kind}")
+
+
+def is_as_made(db: sqlite3.Connection) -> bool:
+    """Whether the table of records is defined as jobd makes it."""
+    row = db.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (RECORDS_TABLE,)).fetchone()
+    return row is not None and normal_text(row[0]) == normal_text(TABLE)
+
+
+def make_anew(db: sqlite3.Connection) -> None:
+    """Replace a table of records that other hands made or changed, keeping what it tells."""
+    records = read_records(db)
+    if columns(db):
+        db.execute(f"DROP TABLE {RECORDS_TABLE}")
+    db.execute(TABLE)
+    db.executemany(
+        f"INSERT INTO {RECORDS_TABLE} (version, name, applied_at, rollback_at) "
+        "VALUES (?, ?, ?, ?)",
+        [(r.version, r.name, r.applied_at, r.rollback_at) for r in records.values()],
+    )
+
+
+def name_rightly(db: sqlite3.Connection, migration: Migration) -> None:
+    """Every record of the migration has its name."""
+    db.execute(
+        f"UPDATE {RECORDS_TABLE} SET name = ? WHERE CAST(version AS INTEGER) = ? AND name <> ?",
+        (migration.name, migration.version, migration.name),
+    )
 
 
 def record_applied(db: sqlite3.Connection, migration: Migration, now: int) -> None:

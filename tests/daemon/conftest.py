@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.harness import House, close_gates
+from tests.daemon.warm import Starter
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _starter() -> Iterator[None]:
+    yield
+    Starter.put_away()
 
 
 @pytest.fixture

@@ -21,9 +21,11 @@ from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from unittest import mock
 
 import jobd
 from jobd.cli.main import main
+from tests.daemon.warm import Starter
 
 DEADLINE = 20.0
 """No event takes this long; a test that waits longer has failed."""
@@ -95,12 +97,10 @@ class RunningDaemon:
     """One `jobd run` process, its log and its standard error."""
 
     def __init__(
-        self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, read_log: bool = True
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, *, read_log: bool = True,
+        cold: bool = False,
     ) -> None:
-        self.process = subprocess.Popen(
-            argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        self.process = Starter.start(argv, env, cwd, cold=cold or "LD_PRELOAD" in env)
         self.pid = self.process.pid
         self._stderr = Lines(self.process.stderr, lambda raw: raw.decode().rstrip("\n"))
         self._log: Lines | None = None
@@ -287,19 +287,20 @@ class House:
                 str(self.db), *args]
 
     def launch(
-        self, *args: str, module: str = "handlers", read_log: bool = True,
+        self, *args: str, module: str = "handlers", read_log: bool = True, cold: bool = False,
         env: Mapping[str, str] | None = None, **settings: object,
     ) -> RunningDaemon:
-        """Start a daemon and return at once."""
+        """Start a daemon and return at once; `cold` from nothing, imports and all."""
         self.write_config(**settings)
         argv = self.argv("run", "--handlers", module, "--path", str(self.code), *args)
-        return self.run(argv, {**self.env, **(env or {})}, read_log=read_log)
+        return self.run(argv, {**self.env, **(env or {})}, read_log=read_log, cold=cold)
 
     def run(
-        self, argv: Sequence[str], env: Mapping[str, str], *, read_log: bool = True
+        self, argv: Sequence[str], env: Mapping[str, str], *, read_log: bool = True,
+        cold: bool = True,
     ) -> RunningDaemon:
         """Start a daemon by its whole command line, in the house's directory."""
-        daemon = RunningDaemon(argv, env, self.root, read_log=read_log)
+        daemon = RunningDaemon(argv, env, self.root, read_log=read_log, cold=cold)
         self.daemons.append(daemon)
         return daemon
 
@@ -315,7 +316,10 @@ class House:
         In this process, which is forty times faster than in one of its own.
         """
         out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
+        with (
+            redirect_stdout(out), redirect_stderr(err),
+            mock.patch.dict(os.environ, self.env, clear=True),
+        ):
             status = main(self.argv(*args)[3:])
         self.said = err.getvalue()
         assert status == expect, (args, status, out.getvalue(), self.said)

@@ -44,7 +44,7 @@ class Producer(threading.Thread):
 
 def kill_some_time_later(house: House, chance: random.Random) -> tuple[int, float]:
     """One daemon, killed by a timer that knows nothing of its load; its pid and its death."""
-    daemon = house.launch("--workers", "4")
+    daemon = house.launch("--workers", "4", cold=True)
     threading.Event().wait(chance.uniform(0.15, 0.8))
     died = time.monotonic()
     daemon.kill()
@@ -224,7 +224,7 @@ def test_a_kill_during_the_rescue_rescues_once(house: House) -> None:
     (house.gates / "shut").unlink()
     house.gate("shut").open()
     for delay in (0.20, 0.24, 0.28):
-        daemon = house.launch("--workers", "4")
+        daemon = house.launch("--workers", "4", cold=True)
         threading.Event().wait(delay)
         daemon.kill()
     last = house.start("--workers", "4")
@@ -244,7 +244,8 @@ def starts_a_program(ready: str):
     if jobd.current_job().attempt == 1:
         script = f"echo $$ > {ready}.pid; : > {ready}; exec sleep 61"
         jobd.current_job().run(["sh", "-c", script])
-    return Path(f"/proc/{Path(f'{ready}.pid').read_text().strip()}").exists()
+    program = Path(f"/proc/{Path(f'{ready}.pid').read_text().strip()}/stat")
+    return program.exists() and program.read_text().rsplit(")")[-1].split()[0] not in "ZX"
 """
 
 

@@ -235,13 +235,16 @@ def test_records_of_other_hands_are_read(database: Database) -> None:
         ("what", None, None, None), (None, None, None, None),
     ])
     manager = MigrationManager(database)
-    assert manager.verify() == []
+    (difference,) = manager.verify()
+    assert difference.object == "schema_migrations"
     assert {(s.status, s.applied_at) for s in manager.status()} == {
         ("applied", "2024-01-03 10:00:00")
     }
     manager.down(NOW, 3)
     manager.up(NOW)
+    manager.repair(NOW)
     assert manager.verify() == []
+    assert [s.status for s in manager.status()] == ["applied"] * len(MIGRATIONS)
 
 
 def test_actions_are_recorded_with_their_actor(database: Database) -> None:

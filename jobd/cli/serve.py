@@ -1,0 +1,122 @@
+"""Starting the daemon: its settings, its lock, its handlers, its log; and leaving it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from jobd import errors
+from jobd.cli.options import Settings, config_file, settings
+from jobd.core.config import Config
+from jobd.daemon.daemon import Daemon
+from jobd.daemon.handlers import load_handlers
+from jobd.daemon.log_writer import LogWriter
+from jobd.log import configure
+from jobd.store.connection import prepare_directory
+from jobd.store.daemon_lock import DaemonLock
+
+LAST_LINES = 2.0
+STDOUT, STDERR = 1, 2
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Be the daemon until it ends; the process exits here, with its status.
+
+    Raises:
+        JobdError: it could not start.
+    """
+    read = _reader(args)
+    found = read()
+    prepare_directory(found.db)
+    lock = DaemonLock(found.db)
+    _take(lock, found.db, wait=not args.no_wait)
+    handlers = load_handlers(found.config.pool.handlers, _search_path(found.config))
+    if not handlers:
+        print("jobd: no handlers are configured, so only commands run; name their module with "
+              "--handlers MODULE or the setting pool.handlers", file=sys.stderr)
+    writer = start_log(found.config)
+
+    def reload() -> Config:
+        config = read().config
+        _configure_log(config, writer)
+        return config
+
+    try:
+        daemon = Daemon(found.db, found.config, handlers, reload)
+        if sys.stderr.isatty():
+            print(f"jobd: pid {os.getpid()} on {found.db}; Ctrl-C lets running jobs finish "
+                  f"({found.config.timing.shutdown_grace:g} s), a second Ctrl-C does not wait",
+                  file=sys.stderr)
+        status = daemon.run()
+    finally:
+        writer.stop(LAST_LINES)
+    # A handler may have put anything in the place of the streams.
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Threads that would not stop must not hold up the exit; what they ran is marked as left.
+    os._exit(status)
+
+
+def _reader(args: argparse.Namespace) -> Callable[[], Settings]:
+    """Reads the settings with this verb's flags on top; SIGHUP reads them again.
+
+    A handler may change the working directory and the environment meanwhile: paths are made
+    absolute now, and the variables are those of the start.
+    """
+    environment = dict(os.environ)
+    file = config_file(args.config)
+    args.config = None if file is None else str(file.absolute())
+    flags = {
+        "pool.workers": args.workers,
+        "pool.handlers": args.handlers,
+        "pool.path": args.path and [os.path.abspath(directory) for directory in args.path],
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    return lambda: settings(args, given, environment)
+
+
+def start_log(config: Config) -> LogWriter:
+    """Send the log where the configuration says, through its own thread."""
+    if config.log.file:
+        writer = _file_writer(Path(config.log.file).absolute())
+    else:
+        # What handlers and their programs print must not stand among the log's lines.
+        writer = LogWriter(os.dup(STDOUT))
+        os.dup2(STDERR, STDOUT)
+    _configure_log(config, writer)
+    writer.start()
+    return writer
+
+
+def _file_writer(path: Path) -> LogWriter:
+    try:
+        return LogWriter(path)
+    except OSError as error:
+        raise errors.ConfigurationError(
+            [f"log.file = {str(path)!r}: cannot be written: {error.strerror}"]
+        ) from None
+
+
+def _configure_log(config: Config, writer: LogWriter) -> None:
+    pretty = config.log.format == "pretty" or (
+        config.log.format == "auto" and writer.is_terminal
+    )
+    configure(config.log.level, writer.write, pretty=pretty, colours=writer.is_terminal)
+
+
+def _search_path(config: Config) -> list[str]:
+    """`pool.path`, then the working directory for modules named by hand."""
+    return [*config.pool.path, *([] if config.pool.path else [str(Path.cwd())])]
+
+
+def _take(lock: DaemonLock, database: Path, *, wait: bool) -> None:
+    if lock.acquire(blocking=False) and lock.acquire_file(blocking=False):
+        return
+    if not wait:
+        raise errors.NoDaemon(f"jobd pid {lock.holder()} is active on {database}")
+    print(f"waiting: jobd pid {lock.holder()} is active", file=sys.stderr, flush=True)
+    lock.acquire(blocking=True)
+    lock.acquire_file(blocking=True)

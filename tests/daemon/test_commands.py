@@ -1,0 +1,189 @@
+"""Programs that misbehave: an attempt is over when nothing of it is left, and not before.
+
+`VILLAIN` is a program that does what its words say. Each process of it has its job's own word on
+its command line, so that /proc tells who is left whatever became of the marker and the lock, and
+each attempt begins by looking itself for processes of an earlier one.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon.harness import DEADLINE, House, RunningDaemon
+
+VILLAIN = r'''
+import fcntl, os, signal, sys, time
+journal, our_word, *words = sys.argv[1:]
+job, attempt = os.environ["JOBD_JOB_ID"], os.environ["JOBD_ATTEMPT"].rpartition(":")[2]
+
+def note(kind, how=""):
+    line = f"{kind} {job} {attempt} {os.getpid()} {time.monotonic():.6f} {how}".rstrip() + "\n"
+    descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, line.encode())
+    os.close(descriptor)
+
+def others():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                argv = file.read().split(b"\0")
+        except OSError:
+            continue
+        if our_word.encode() in argv and int(pid) != os.getpid():
+            yield pid
+
+def deaf():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+def fork():
+    if os.fork():
+        os._exit(0)
+
+def close_all():
+    os.closerange(0, 1000)
+    for _ in range(3):
+        os.open("/dev/null", os.O_RDWR)
+
+def up():
+    note("up")
+    time.sleep(120)
+    os._exit(0)
+
+def hide():
+    """No descriptor and no environment is left, only the process group and the session."""
+    line = f"up {job} {attempt} {os.getpid()} 0\n"
+    code = (f"import os, time; os.write(os.open({journal!r}, os.O_WRONLY | os.O_APPEND), "
+            f"{line.encode()!r}); time.sleep(120)")
+    close_all()
+    os.execve(sys.executable, [sys.executable, "-ISc", code, our_word], {})
+
+def hold():
+    """The descriptor of a lock that says whether any process of an earlier attempt is left."""
+    descriptor = os.open(f"{journal}-{job}", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+def chain():
+    """Many short lives for a second: each process starts the next one and ends."""
+    hold()
+    note("up")
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        time.sleep(0.002)
+        fork()
+    os._exit(0)
+
+CHILDREN = {
+    "child": (up,),
+    "deaf-child": (deaf, up),
+    "session": (os.setsid, up),
+    "deaf-session": (os.setsid, deaf, up),
+    "daemon": (os.setsid, fork, close_all, up),
+    "hidden": (hide,),
+    "deaf-hidden": (deaf, hide),
+    "chain": (os.setsid, chain),
+}
+
+note("begin")
+for pid in others():
+    note("overlap", pid)
+try:
+    hold()
+    os.close(3)
+except BlockingIOError:
+    note("overlap", "someone")
+for word in words:
+    what, _, value = word.partition("=")
+    if what == "once":
+        if attempt != "1":
+            break
+    elif what == "only-with":
+        if not os.path.exists(value):
+            break
+    elif what in CHILDREN:
+        if not os.fork():
+            for step in CHILDREN[what]:
+                step()
+    elif what == "exit":
+        os._exit(int(value))
+    elif what == "die":
+        os.kill(os.getpid(), int(value))
+    elif what == "stop":
+        note("up")
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif what == "ups":
+        while open(journal).read().count(f"\nup {job} {attempt} ") < int(value):
+            time.sleep(0.005)
+    else:
+        {"deaf": deaf, "hide": hide, "sleep": up}[what]()
+'''
+
+
+class Villain:
+    """The program in a house, and who is left of its jobs."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._path = house.code / "villain.py"
+        self._path.write_text(VILLAIN)
+        self._word = f"villain-of-{house.root}-".encode()
+        self._made = 0
+
+    def exec(self, *words: str, options: Sequence[str] = ()) -> int:
+        """A command job that does what these words say."""
+        return int(self._house.cli("exec", "-q", *options, "--", *self.argv(*words)))
+
+    def argv(self, *words: str) -> list[str]:
+        """Its command line for one more job, with a word that no other job's processes have."""
+        self._made += 1
+        word = f"{self._word.decode()}{self._made}"
+        return [sys.executable, "-IS", str(self._path), str(self._house.journal), word, *words]
+
+    def ups(self, job_id: int | None = None) -> list[int]:
+        """The pids that said they are up, of one job or of all."""
+        return [int(pid) for kind, job, _, pid, *_ in self._house.notes()
+                if kind == "up" and job_id in (None, int(job))]
+
+    def jobs_up(self) -> list[int]:
+        """The jobs whose processes said they are up."""
+        return [int(note[1]) for note in self._house.notes() if note[0] == "up"]
+
+    def wait_up(self, number: int, job_id: int | None = None) -> list[int]:
+        """Wait until so many processes are up."""
+        return until(lambda: (found := self.ups(job_id))[number - 1:] and found)
+
+    def left(self) -> list[int]:
+        """Who runs of it; the dead who are not buried yet have no command line."""
+        return [pid for pid, argv in command_lines()
+                if any(word.startswith(self._word) for word in argv)]
+
+    def overlaps(self) -> list[list[str]]:
+        return [note for note in self._house.notes() if note[0] == "overlap"]
+
+    def put_away(self) -> None:
+        until(lambda: not [os.kill(pid, signal.SIGKILL) for pid in self.left()])
+
+
+def command_lines() -> list[tuple[int, list[bytes]]]:
+    """Who runs on this machine."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            found.append((int(name), Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")))
+        except OSError:
+            continue
+    return found
+
+
+def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> Any:
+    """Wait until this is true of the machine, where no log tells of it; what it was then."""
+    end = time.monotonic() + deadline
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.005)
+    return found

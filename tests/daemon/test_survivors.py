@@ -1,0 +1,156 @@
+"""Commands of a daemon that was killed: ended, rescued, run again, and never beside themselves."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.daemon.harness import House, RunningDaemon
+from tests.daemon.test_commands import Villain, until
+
+KILL_GRACE = 0.3
+SLACK = 1.5
+"""What the machine may add: twenty interpreters start and end on two cores."""
+
+
+@pytest.fixture
+def villain(house: House) -> Iterator[Villain]:
+    house.write_config(retry__worker_lost__initial_delay="10ms")
+    made = Villain(house)
+    yield made
+    made.put_away()
+
+
+def restarted(house: House, villain: Villain, *args: str) -> tuple[RunningDaemon, float]:
+    """Kill the daemon and start another; it, and how long anything of the first was left."""
+    house.daemons[-1].kill()
+    orphans = set(villain.left())
+    assert orphans, "nothing outlived the daemon, so this proves nothing"
+    daemon = house.start(*args)
+    ready = time.monotonic()
+    until(lambda: not orphans & set(villain.left()))
+    return daemon, time.monotonic() - ready
+
+
+def check_rescued(house: House, villain: Villain, ids: list[int]) -> None:
+    jobs = [house.job(job_id) for job_id in ids]
+    assert [(job["status"], job["attempt"], job["rescue_count"], job["execution_over"])
+            for job in jobs] == [("completed", 2, 1, 1)] * len(ids)
+    assert villain.overlaps() == []
+    assert villain.left() == []
+
+
+@pytest.mark.parametrize("kind", ["session", "deaf-session"])
+def test_twenty_commands_of_a_killed_daemon_are_ended_and_run_again(
+    house: House, villain: Villain, kind: str
+) -> None:
+    """Programs with children in sessions of their own: none is left in time, none overlaps."""
+    first = house.start("--workers", "20")
+    ids = [villain.exec("once", kind, "sleep") for _ in range(20)]
+    villain.wait_up(40)
+    second, took = restarted(house, villain, "--workers", "4")
+    assert took < KILL_GRACE + 1 + SLACK
+    second.wait_for_all("job.completed", ids)
+    check_rescued(house, villain, ids)
+    assert first.pid != second.pid
+
+
+@pytest.mark.parametrize("kind", ["child", "deaf-child", "daemon", "chain"])
+def test_what_a_command_of_a_killed_daemon_started_is_ended_before_the_next_attempt(
+    house: House, villain: Villain, kind: str
+) -> None:
+    """Deaf children, one that closed every descriptor, one that never keeps a pid for long."""
+    house.start()
+    job_id = villain.exec("once", kind, "sleep")
+    villain.wait_up(2)
+    second, _ = restarted(house, villain)
+    second.wait_for("job.completed", job_id=job_id)
+    check_rescued(house, villain, [job_id])
+
+
+def test_stopping_survivors_delays_neither_ready_nor_other_jobs(
+    house: House, villain: Villain
+) -> None:
+    """While a program that ignores SIGTERM has its grace, the daemon is ready and works."""
+    house.start(timing__kill_grace="2s")
+    haunted = villain.exec("once", "deaf", "sleep")
+    orphan = villain.wait_up(1)[0]
+    house.daemons[-1].kill()
+    second = house.start()
+    second.wait_for("job.completed", job_id=house.enqueue("quick"))
+    second.wait_for("job.completed", job_id=int(house.cli("exec", "-q", "--", "true")))
+    assert orphan in villain.left()
+    assert house.status(haunted) == "zombie"
+    second.wait_for("job.completed", job_id=haunted)
+    check_rescued(house, villain, [haunted])
+
+
+LOCKER = """
+import sqlite3
+held = []
+
+@job("locker")
+def locker():
+    me = jobd.current_job()
+    db = sqlite3.connect(ROOT / "jobd.db", timeout=10, isolation_level=None)
+    query = "SELECT status FROM job_queue WHERE id = ?"
+    if me.attempt == 1 and not held and db.execute(query, [me.id + 1]).fetchone() == ("running",):
+        db.execute("BEGIN IMMEDIATE")
+        held.append(db)
+        (ROOT / "locked").touch()
+"""
+
+
+def test_a_command_whose_start_was_not_yet_on_disk_is_ended_too(
+    house: House, villain: Villain
+) -> None:
+    """Taken from the buffer while the database was locked: by its row it has never begun."""
+    house.handlers(LOCKER)
+    command = {"argv": villain.argv("once", f"only-with={house.root}/locked", "sleep")}
+    pairs = [("locker", {}), ("exec", command)] * 10
+    ids = house.queue.enqueue_many([("quick", {})] * 400 + pairs)
+    daemon = house.start("--workers", "1")
+    villain.wait_up(1)
+    running = house.rows("SELECT id, started_at FROM job_queue WHERE status = 'running' AND id = ?",
+                         villain.jobs_up()[0])
+    assert [row["started_at"] for row in running] == [None]
+    daemon.kill()
+    (house.root / "locked").unlink()
+    assert house.wait_until_all_ended(house.start("--workers", "1"))
+    assert villain.overlaps() == []
+    assert villain.left() == []
+    assert {house.status(int(job_id)) for job_id in ids} == {"completed"}
+
+
+def test_a_kill_while_survivors_are_being_ended_rescues_once(
+    house: House, villain: Villain
+) -> None:
+    """A second daemon, killed in the survivors' grace, leaves them to the third; one rescue."""
+    house.start(timing__kill_grace="1s")
+    ids = [villain.exec("once", "deaf-session", "deaf", "sleep") for _ in range(3)]
+    villain.wait_up(6)
+    house.daemons[-1].kill()
+    house.start()
+    assert len(villain.left()) == 6
+    third, _ = restarted(house, villain)
+    third.wait_for_all("job.completed", ids)
+    check_rescued(house, villain, ids)
+
+
+@pytest.mark.parametrize(("verb", "status"), [("cancel", "cancelled"), ("release", "completed")])
+def test_a_request_for_a_command_of_a_dead_daemon_waits_for_its_end(
+    house: House, villain: Villain, verb: str, status: str
+) -> None:
+    """Asked while nobody runs: carried out by the next daemon, when nothing is left."""
+    house.start()
+    job_id = villain.exec("once", "deaf", "sleep")
+    villain.wait_up(1)
+    house.daemons[-1].kill()
+    house.cli(verb, str(job_id))
+    daemon = house.start()
+    gone = daemon.wait_for("job.cancelled" if verb == "cancel" else "job.released", job_id=job_id)
+    assert gone["attempt"] == 1
+    assert house.wait_until_all_ended(daemon)
+    job = house.job(job_id)
+    assert (job["status"], job["rescue_count"], job["execution_over"]) == (status, 0, 1)
+    assert villain.left() == villain.overlaps() == []
