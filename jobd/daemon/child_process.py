@@ -128,4 +128,4 @@ class ChildProcess:
 
 def _flags() -> Sequence[str]:
     """The working directory must not get between Python and its modules, unless we live there."""
-    return () if Path.cwd() == OUR_HOME else ("-P",)
+    return () if OUR_HOME.samefile(".") else ("-P",)

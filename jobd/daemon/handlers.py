@@ -36,5 +36,5 @@ def _import(module: str) -> None:
             raise
         text = "".join(traceback.format_exception(error)).rstrip()
         raise HandlersError(
-            f"the handlers module {module} does not import: {type(error).__name__}: {error}\n{text}"
+            f"the handlers module {module} does not import: {type(error).__name__}\n{text}"
         ) from None

@@ -75,7 +75,7 @@ class IsolatedProcess:
         self._interruption = Interruption()
         self._control = Control(control, self._interruption)
         self._config = Config()
-        self._home = Path.cwd()
+        self._home = os.open(".", os.O_PATH | os.O_CLOEXEC)
         self._runner = PythonRunner(lambda: self._config)
         self._handlers: Mapping[str, Handler] = {}
         self._surroundings: Surroundings

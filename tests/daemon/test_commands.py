@@ -67,6 +67,7 @@ def hold():
     """The descriptor of a lock that says whether any process of an earlier attempt is left."""
     descriptor = os.open(f"{journal}-{job}", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
 
 def chain():
     """Many short lives for a second: each process starts the next one and ends."""
@@ -93,8 +94,7 @@ note("begin")
 for pid in others():
     note("overlap", pid)
 try:
-    hold()
-    os.close(3)
+    os.close(hold())
 except BlockingIOError:
     note("overlap", "someone")
 for word in words:
