@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from subprocess import DEVNULL
 from typing import IO
 
-from jobd import clock
 from jobd.daemon.attempt import Stopping
 from jobd.daemon.program import Belonging, Program, Stopper, inherited_environment
 
@@ -28,7 +27,7 @@ def ended_child(
     """
     program = Program(argv, belonging, cwd=cwd, env=inherited_environment(env or {}),
                       stdin=DEVNULL, stdout=out, stderr=err)
-    stopper = Stopper(belonging, kill_grace)
+    stopper = Stopper(program, kill_grace)
     while not program.has_ended():
         if stopping.wait(POLL):
             stopper()
@@ -36,6 +35,6 @@ def ended_child(
     status = program.wait()
     stopper.finish()
     if status != 0 and not stopper.was_called:
-        belonging.end_left(kill_grace, clock.pause)
-    program.reap(kill_group=status != 0 or stopper.was_called)
+        program.end_left(kill_grace)
+    program.reap()
     return status

@@ -20,6 +20,7 @@ from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
+from jobd.daemon.left_behind import LeftBehind
 from jobd.daemon.patrol import Patrol
 from jobd.daemon.report import Report, job_log
 from jobd.daemon.run_command import CommandRunner
@@ -27,6 +28,7 @@ from jobd.daemon.run_process import ProcessRunner
 from jobd.daemon.run_python import PythonRunner
 from jobd.daemon.runners import Runners
 from jobd.daemon.signals import RELOAD, STOPS, SignalBox
+from jobd.daemon.survivors import KILL_TAKES
 from jobd.daemon.sweeper import StepDetector, Sweeper
 from jobd.daemon.systemd import notify
 from jobd.daemon.wakeup import Wakeup
@@ -61,6 +63,7 @@ class Daemon:
         self._box = SignalBox()
         self._ready = False
         self._replaced = False
+        self._left_behind = LeftBehind()
         self._running_clock = clock.RunningClock(
             2 * config.timing.sweep_interval, clock.monotonic()
         )
@@ -76,7 +79,7 @@ class Daemon:
         self._files = identities(path)
         self._patrol = Patrol(
             path, self._crew, self._pool, self.hand, self.dispatcher, self._ledger,
-            self._running_clock,
+            self._running_clock, self._left_behind,
         )
         self._sweeper = Sweeper(self._patrol.sweeps())
 
@@ -160,7 +163,7 @@ class Daemon:
         if not self._wait_for_attempts(grace):
             for attempt in list(self.hand.attempts.values()):
                 attempt.cut_short()
-            self._wait_for_attempts(LAST_MOMENT)
+            self._wait_for_attempts(self._last_moment())
         left = list(self.hand.attempts.values())
         # A verdict stands: a job that got stuck must not come back uncharged for ever.
         without_verdict = [attempt for attempt in left if not attempt.timed_out]
@@ -170,6 +173,11 @@ class Daemon:
         log.info("daemon.drained", finished=self.report.finished,
                  given_back=self.report.given_back,
                  left_running=[attempt.job.id for attempt in left])
+
+    def _last_moment(self) -> float:
+        """What can be killed gets SIGTERM now, and SIGKILL after `kill_grace`."""
+        killable = any(attempt.killable for attempt in list(self.hand.attempts.values()))
+        return LAST_MOMENT + (self._crew.config.timing.kill_grace + KILL_TAKES) * killable
 
     def _wait_for_attempts(self, grace: float) -> bool:
         """Whether every attempt ended in time; a second signal ends the waiting."""
@@ -223,7 +231,7 @@ class Daemon:
             Isolation.THREAD: lambda: PythonRunner(lambda: self._crew.config),
             Isolation.PROCESS: lambda: ProcessRunner(surroundings, self.running),
             Isolation.COMMAND: lambda: CommandRunner(
-                self._path, self.identity.id, lambda: self._crew.config
+                self._path, self.identity.id, lambda: self._crew.config, self._left_behind
             ),
         })
         return JobWorker(name, inbox, self.dispatcher.ended, surroundings, self.running, runners)

@@ -78,7 +78,7 @@ class Interruption:
         self._wait_for_reason(attempt)
         if attempt.interrupt is not None:
             attempt.interrupt()
-        else:
+        elif not attempt.handler.is_async:  # a coroutine looks for itself before it begins
             raise Stopped(attempt.stopping.reason)
 
     def _wait_for_reason(self, attempt: Attempt) -> None:

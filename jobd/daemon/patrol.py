@@ -11,6 +11,7 @@ from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
+from jobd.daemon.left_behind import LeftBehind
 from jobd.daemon.survivors import Left, end_left, survey
 from jobd.daemon.sweeper import Sweep
 from jobd.daemon.sweeps import OrphanSweep, health, sweep_timeouts, sweep_zombies
@@ -37,6 +38,7 @@ class Patrol:
         dispatcher: Dispatcher,
         ledger: Ledger,
         running_clock: clock.RunningClock,
+        left_behind: LeftBehind,
     ) -> None:
         self._path = path
         self._crew = crew
@@ -45,6 +47,7 @@ class Patrol:
         self._dispatcher = dispatcher
         self._ledger = ledger
         self._running_clock = running_clock
+        self._left_behind = left_behind
         self._orphans = OrphanSweep()
         self._connections: dict[str, Database] = {}
         self._shown: list[WorkerState] = []
@@ -82,6 +85,7 @@ class Patrol:
 
         May take `kill_grace` and a second; the scheduler gives it a thread of its own.
         """
+        self._left_behind.look()
         rows = {row.id: row for row in self._rows("survivors", ours=False)}
         haunted = survey(self._path, rows.values())
         if haunted:

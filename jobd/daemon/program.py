@@ -3,18 +3,17 @@
 import fnmatch
 import os
 import shutil
-import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from jobd import clock
 from jobd.core.config import Commands
-from jobd.daemon.survivors import MARKER, Left, end_left, left_of, marker, signal_group
-from jobd.store.attempt_files import is_locked, make_directory, take_lock
+from jobd.daemon.survivors import MARKER, Left, end_left, group_of, left_of, marker
+from jobd.store.attempt_files import make_directory, take_lock
 
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
            "LISTEN_FDNAMES")
@@ -42,17 +41,12 @@ class Belonging:
         """What is left of the attempt."""
         return left_of(self.directory(), self.mark)
 
-    def is_locked(self) -> bool:
-        """Whether a process holds the lock: quicker than `left`, and blind for who closed it."""
-        return is_locked(self.directory())
-
-    def end_left(self, kill_grace: float, wait: Callable[[float], object]) -> Left:
-        """Stop what is left; what could not be stopped."""
-        return end_left(self.left, kill_grace, wait)
 
 
 class Program:
     """One running program, in a session and process group of its own.
+
+    An `exempt` one carries neither marker nor lock: what it starts is let live on.
 
     Raises:
         OSError: it could not be started.
@@ -68,21 +62,36 @@ class Program:
         stdin: int | IO[bytes],
         stdout: int | IO[bytes],
         stderr: int | IO[bytes],
+        exempt: bool = False,
     ) -> None:
+        self._belonging = belonging
+        self._exempt = exempt
+        marks = {} if exempt else {MARKER: belonging.mark}
         lock = take_lock(belonging.directory())
         try:
             self._process = subprocess.Popen(
                 list(argv),
                 cwd=cwd,
-                env={**env, MARKER: belonging.mark, "JOBD_JOB_ID": str(belonging.job_id)},
+                env={**env, **marks, "JOBD_JOB_ID": str(belonging.job_id)},
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
-                pass_fds=(lock,),
+                pass_fds=() if exempt else (lock,),
             )
         finally:
             os.close(lock)
+
+    def left(self) -> Left:
+        """What is left: the attempt's processes and our group; when exempt, the program alone."""
+        if self._exempt:
+            return Left([] if self.has_ended() else [self._process.pid], False)
+        left = self._belonging.left()
+        return Left(sorted({*left.pids, *group_of(self._process.pid)}), left.locked)
+
+    def end_left(self, kill_grace: float) -> Left:
+        """Stop what is left; what could not be stopped."""
+        return end_left(self.left, kill_grace, clock.pause)
 
     def has_ended(self) -> bool:
         """Whether `wait` would return at once."""
@@ -99,10 +108,8 @@ class Program:
             return 0 if ended is None else ended.si_status
         return -ended.si_status
 
-    def reap(self, *, kill_group: bool) -> None:
-        """Let its pid go; with `kill_group` nobody in its process group lives on."""
-        if kill_group:
-            signal_group(self._process.pid, signal.SIGKILL)
+    def reap(self) -> None:
+        """Let its pid go."""
         self._process.wait()
 
 
@@ -110,8 +117,8 @@ class Stopper:
     """Ends everything of an attempt once it is called, in a thread of its own, because that takes
     up to `kill_grace` and a second."""
 
-    def __init__(self, belonging: Belonging, kill_grace: float) -> None:
-        self._belonging = belonging
+    def __init__(self, program: Program, kill_grace: float) -> None:
+        self._program = program
         self._kill_grace = kill_grace
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -132,7 +139,7 @@ class Stopper:
             self._thread.join()
 
     def _stop(self) -> None:
-        self._belonging.end_left(self._kill_grace, clock.pause)
+        self._program.end_left(self._kill_grace)
 
 
 def find_program(name: str, path: str) -> str:

@@ -15,6 +15,7 @@ from jobd.core.lifecycle import FailureType
 from jobd.core.payload import clean_text
 from jobd.daemon.attempt import Attempt
 from jobd.daemon.context import JobContext
+from jobd.daemon.left_behind import LeftBehind
 from jobd.daemon.program import (
     Belonging,
     Program,
@@ -22,7 +23,6 @@ from jobd.daemon.program import (
     allowed_environment,
     find_program,
 )
-from jobd.log import logger
 from jobd.store.attempt_files import STREAMS, cut, open_stream
 
 LAST_WORDS = 400
@@ -32,10 +32,17 @@ TRY_AGAIN = 1.0
 class CommandRunner:
     """Runs programs one after another; `owner` is the daemon's id."""
 
-    def __init__(self, database: Path, owner: str, config: Callable[[], Config]) -> None:
+    def __init__(
+        self,
+        database: Path,
+        owner: str,
+        config: Callable[[], Config],
+        left_behind: LeftBehind,
+    ) -> None:
         self._database = database
         self._owner = owner
         self._config = config
+        self._left_behind = left_behind
 
     def run(self, attempt: Attempt, _context: JobContext) -> Ending:
         """Start the program, wait for its end and for the end of what it left behind."""
@@ -68,6 +75,7 @@ class CommandRunner:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
+                exempt=command.leave_children,
             )
         finally:
             for descriptor in opened:
@@ -78,17 +86,18 @@ class CommandRunner:
     ) -> Ending:
         attempt.output = tuple(belonging.directory() / name for name in STREAMS)
         attempt.killable = True
-        stopper = Stopper(belonging, self._config().timing.kill_grace)
+        stopper = Stopper(program, self._config().timing.kill_grace)
         attempt.interruptible_by(stopper)
         status = program.wait()
         attempt.interrupt = None
         stopper.finish()
         accepted = status in command.exit_codes and not stopper.was_called
         if accepted:
-            self._note_left(attempt, belonging)
-        elif not command.leave_children:
-            self._end_left(attempt, belonging)
-        program.reap(kill_group=not accepted and not command.leave_children)
+            # It ended by itself and well: what it left is let be, and told.
+            self._left_behind.add(attempt, belonging.mark)
+        else:
+            self._end_left(attempt, program)
+        program.reap()
         for path in attempt.output:
             cut(path, self._config().commands.max_output)
         if accepted:
@@ -97,17 +106,9 @@ class CommandRunner:
             return EndedEarly(attempt.stopping.reason)
         return Failed(_failure(status, attempt.output[1]))
 
-    def _note_left(self, attempt: Attempt, belonging: Belonging) -> None:
-        """It ended by itself and well: what it left is let be."""
-        if belonging.is_locked():
-            job = attempt.job
-            logger().info("job.left_processes", job_id=job.id, job_type=job.job_type,
-                          queue=job.queue, attempt=job.attempt, worker=attempt.worker,
-                          pids=belonging.left().pids)
-
-    def _end_left(self, attempt: Attempt, belonging: Belonging) -> None:
+    def _end_left(self, attempt: Attempt, program: Program) -> None:
         """The attempt is over when nothing of it is left; until then this thread waits."""
-        while left := belonging.end_left(self._config().timing.kill_grace, clock.pause):
+        while left := program.end_left(self._config().timing.kill_grace):
             attempt.unkillable = left.pids
             clock.pause(TRY_AGAIN)
 

@@ -6,7 +6,7 @@ its environment escapes; nothing but a cgroup would find it.
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +54,31 @@ def left_of(directory: Path, mark: str) -> Left:
         if pid != os.getpid() and (wanted in _environment(pid) or _has_open(pid, lock))
     ]
     return Left(pids, locked)
+
+
+def group_of(leader: int) -> list[int]:
+    """Pids in the process group of `leader` that still run, itself included."""
+    return [pid for pid in _processes() if _group(pid) == leader]
+
+
+def _group(pid: int) -> int | None:
+    """The process group; None for zombies and those that are gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[2])
+
+
+def marked(marks: Collection[str]) -> dict[str, list[int]]:
+    """Pids by the marker they carry, of those in `marks`, in one look at /proc."""
+    wanted = {f"{MARKER}={mark}".encode(): mark for mark in marks}
+    found: dict[str, list[int]] = {}
+    for pid in _processes():
+        for entry in _environment(pid):
+            if entry in wanted:
+                found.setdefault(wanted[entry], []).append(pid)
+    return found
 
 
 def survey(database: Path, rows: Iterable[Row]) -> dict[int, Left]:
