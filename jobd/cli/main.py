@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return errors.DONE
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        named = f"{error.filename}: " if error.filename else ""
+        named = f"{error.filename}: " if error.filename else "cannot write the output: "
         print(f"jobd: {named}{error.strerror or error}", file=sys.stderr)
         return errors.FAILED
     return status

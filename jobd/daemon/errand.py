@@ -26,6 +26,8 @@ class Errand:
         self.child = child
         self.number = 0
         """Which attempt of this child it is; 0 until it is handed over."""
+        self.may_leave = False
+        """Whether programs of it may still run when it has ended."""
         self.kill_at: float | None = None
         self._kill_grace = kill_grace
         self._go_on_at: float | None = None

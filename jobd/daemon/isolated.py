@@ -17,7 +17,18 @@ from typing import Any
 
 from jobd import clock
 from jobd.core.config import Config, Limits, Timing
-from jobd.core.job import EndedEarly, Ending, Failed, Failure, Isolation, Job, Stopped, StopReason
+from jobd.core.job import (
+    EndedEarly,
+    Ending,
+    Failed,
+    Failure,
+    Isolation,
+    Job,
+    Snoozed,
+    Stopped,
+    StopReason,
+    Succeeded,
+)
 from jobd.core.lifecycle import FailureType
 from jobd.core.payload import clean_text
 from jobd.core.registry import Handler
@@ -27,6 +38,7 @@ from jobd.daemon.control import Control
 from jobd.daemon.frames import Frame, Frames, as_frame
 from jobd.daemon.handlers import load_handlers
 from jobd.daemon.interruption import Interruption
+from jobd.daemon.offspring import has_children, reaped
 from jobd.daemon.run_python import PythonRunner
 from jobd.daemon.survivors import MARKER, OWNER
 from jobd.errors import HandlersError
@@ -89,7 +101,8 @@ class IsolatedProcess:
             return
         self._work.send("ready")
         while (job := self._next_job()) is not None:
-            self._answer(self._run(*job))
+            before = reaped()
+            self._answer(self._run(*job), before)
 
     def _make_ready(
         self, database: str, owner: str, path: list[str], modules: list[str], settings: Frame
@@ -104,7 +117,7 @@ class IsolatedProcess:
         try:
             self._handlers = load_handlers(modules, ())
         except HandlersError as error:
-            self._work.send(True, as_frame(_not_imported(error)))
+            self._work.send(True, False, as_frame(_not_imported(error)))
             return False
         return True
 
@@ -118,9 +131,11 @@ class IsolatedProcess:
         )
         configure(level, self._control.write_line)
 
-    def _answer(self, ending: Ending) -> None:
+    def _answer(self, ending: Ending, reaped_before: int) -> None:
+        good = isinstance(ending, Succeeded | Snoozed)
+        may_leave = not good and (reaped() != reaped_before or has_children())
         try:
-            self._work.send(self._interruption.pending, as_frame(ending))
+            self._work.send(self._interruption.pending, may_leave, as_frame(ending))
         except OSError:
             # The handler closed the socket: who is not heard is killed, which says why.
             clock.pause(NOT_HEARD)

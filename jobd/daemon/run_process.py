@@ -9,7 +9,7 @@ from dataclasses import asdict
 from jobd import clock
 from jobd.core.classify import classify, classify_exit
 from jobd.core.config import Config
-from jobd.core.job import EndedEarly, Ending, Failed, Failure, Snoozed, Succeeded
+from jobd.core.job import EndedEarly, Ending, Failed, Failure, Succeeded
 from jobd.core.lifecycle import FailureType
 from jobd.daemon.attempt import Attempt
 from jobd.daemon.child_process import ChildProcess
@@ -56,7 +56,7 @@ class ProcessRunner:
             return Failed(Failure(classify(error, {}), text))
         errand = Errand(attempt, context, child, self._surroundings.config().timing.kill_grace)
         ending = self._through(errand)
-        if errand.number and not isinstance(ending, Succeeded | Snoozed):
+        if errand.may_leave:
             self._end_left(errand)
         return ending
 
@@ -160,7 +160,7 @@ class ProcessRunner:
 
     def _ending(self, errand: Errand, frame: Frame) -> Ending:
         attempt = errand.attempt
-        leaves, said = frame
+        leaves, errand.may_leave, said = frame
         errand.child.is_spent = leaves
         ending = from_frame(said, attempt.stopping.reason)
         if isinstance(ending, Succeeded):
@@ -197,6 +197,7 @@ class ProcessRunner:
 
     def _death(self, errand: Errand) -> Ending:
         """Reap it, and say what its death comes to."""
+        errand.may_leave = bool(errand.number)
         status = self._bury(dying=not errand.is_overdue())
         if errand.kill_at is not None:
             return EndedEarly(errand.attempt.stopping.reason)

@@ -10,6 +10,7 @@ import weakref
 from pathlib import Path
 
 from jobd import clock
+from jobd.errors import DatabaseUnavailable
 from jobd.store.files import create_file
 
 TRIES = 5
@@ -29,7 +30,7 @@ class DaemonLock:
     def acquire(self, blocking: bool) -> bool:
         """Take the lock and write our pid; False when not `blocking` and another holds it."""
         if self._descriptor is None:
-            self._descriptor = create_file(self._path)
+            self._descriptor = _made(self._path)
         if not (_wait(self._descriptor) if blocking else _try(self._descriptor)):
             return False
         os.ftruncate(self._descriptor, 0)
@@ -43,7 +44,7 @@ class DaemonLock:
         life: closing it would drop the locks that SQLite takes in this process.
         """
         if self._file is None:
-            self._file = create_file(self._database)
+            self._file = _made(self._database)
         return (_wait if blocking else _try)(self._file)
 
     def holder(self) -> int | None:
@@ -81,6 +82,13 @@ def is_held(database: Path) -> tuple[bool, int | None]:
         return True, _read_pid(path)
     finally:
         os.close(descriptor)
+
+
+def _made(path: Path) -> int:
+    try:
+        return create_file(path)
+    except OSError as error:
+        raise DatabaseUnavailable(f"cannot write {path}: {error.strerror}") from error
 
 
 def _lock_path(database: Path) -> Path:

@@ -5,22 +5,23 @@ its command line, so that /proc tells who is left whatever became of the marker 
 each attempt begins by looking itself for processes of an earlier one.
 """
 
+import io
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.daemon.harness import DEADLINE, House, RunningDaemon
+from jobd.cli.main import main
+from tests.daemon.harness import DEADLINE, House
 
 VILLAIN = r'''
 import fcntl, os, signal, sys, time
 journal, our_word, *words = sys.argv[1:]
-job, attempt = os.environ["JOBD_JOB_ID"], os.environ["JOBD_ATTEMPT"].rpartition(":")[2]
+job, attempt = os.environ["JOBD_JOB_ID"], os.environ.get("JOBD_ATTEMPT", ":1").rpartition(":")[2]
 
 def note(kind, how=""):
     line = f"{kind} {job} {attempt} {os.getpid()} {time.monotonic():.6f} {how}".rstrip() + "\n"
@@ -55,13 +56,17 @@ def up():
     time.sleep(120)
     os._exit(0)
 
-def hide():
-    """No descriptor and no environment is left, only the process group and the session."""
+def bare():
+    """No environment is left, only the descriptors."""
     line = f"up {job} {attempt} {os.getpid()} 0\n"
     code = (f"import os, time; os.write(os.open({journal!r}, os.O_WRONLY | os.O_APPEND), "
             f"{line.encode()!r}); time.sleep(120)")
-    close_all()
     os.execve(sys.executable, [sys.executable, "-ISc", code, our_word], {})
+
+def hide():
+    """No descriptor either; only the process group and the session are left."""
+    close_all()
+    bare()
 
 def hold():
     """The descriptor of a lock that says whether any process of an earlier attempt is left."""
@@ -85,6 +90,7 @@ CHILDREN = {
     "session": (os.setsid, up),
     "deaf-session": (os.setsid, deaf, up),
     "daemon": (os.setsid, fork, close_all, up),
+    "bare": (os.setsid, bare),
     "hidden": (hide,),
     "deaf-hidden": (deaf, hide),
     "chain": (os.setsid, chain),
@@ -167,6 +173,14 @@ class Villain:
 
     def put_away(self) -> None:
         until(lambda: not [os.kill(pid, signal.SIGKILL) for pid in self.left()])
+
+
+def logs(house: House, *args: str) -> tuple[bytes, bytes]:
+    """What `jobd logs` copies to standard output and standard error."""
+    out, err = (io.TextIOWrapper(io.BytesIO()) for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        assert main([*house.argv()[3:], "logs", *args]) == 0
+    return out.buffer.getvalue(), err.buffer.getvalue()  # type: ignore[attr-defined]
 
 
 def command_lines() -> list[tuple[int, list[bytes]]]:

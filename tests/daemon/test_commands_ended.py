@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.harness import House, RunningDaemon
 from tests.daemon.test_commands import Villain, until
 
-EVERYONE = ("deaf-child", "deaf-session", "daemon", "hidden", "deaf-hidden")
+EVERYONE = ("deaf-child", "deaf-session", "daemon", "bare", "hidden", "deaf-hidden")
 """Children that ignore SIGTERM, that left the session, that closed their descriptors, and both."""
 
 
