@@ -46,10 +46,10 @@ def command_from(payload: str) -> Command:
         Command(
             argv=tuple(_list(given, "argv", str)),
             cwd=_text(given, "cwd"),
-            env=_environment(given.get("env") or {}),
+            env=_environment(given.get("env")),
             stdin=_text(given, "stdin"),
             exit_codes=tuple(_list(given, "exit_codes", int)) or (0,),
-            leave_children=given.get("leave_children") is True,
+            leave_children=_truth(given, "leave_children"),
         )
     )
 
@@ -74,7 +74,9 @@ def check_command(command: Command) -> Command:
 
 
 def _list(given: Mapping[str, Any], key: str, kind: type) -> list[Any]:
-    found = given.get(key) or []
+    found = given.get(key)
+    if found is None:
+        return []
     if not isinstance(found, list) or not all(type(each) is kind for each in found):
         raise BadInput(f"{key} must be an array of {kind.__name__} values")
     return found
@@ -87,7 +89,16 @@ def _text(given: Mapping[str, Any], key: str) -> str | None:
     return found
 
 
+def _truth(given: Mapping[str, Any], key: str) -> bool:
+    found = given.get(key)
+    if found is not None and not isinstance(found, bool):
+        raise BadInput(f"{key} must be true or false")
+    return bool(found)
+
+
 def _environment(given: Any) -> dict[str, str]:
+    if given is None:
+        return {}
     if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
         raise BadInput("env must be an object of strings")
     return given

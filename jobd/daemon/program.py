@@ -163,7 +163,8 @@ def allowed_environment(
     allowed = {
         name: value
         for name, value in environment.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in commands.environment)
+        if name not in PRIVATE
+        and any(fnmatch.fnmatchcase(name, pattern) for pattern in commands.environment)
     }
     return {**allowed, "PATH": commands.path, **added}
 

@@ -63,7 +63,7 @@ class CommandRunner:
         commands = self._config().commands
         program = find_program(command.argv[0], commands.path)
         directory = belonging.directory()
-        opened = [os.open(command.stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
+        opened = [_open_input(command.stdin or os.devnull)]
         try:
             opened += [open_stream(directory, name) for name in STREAMS]
             stdin, stdout, stderr = opened
@@ -113,6 +113,13 @@ class CommandRunner:
             clock.pause(TRY_AGAIN)
 
 
+def _open_input(path: str) -> int:
+    """Standard input; a FIFO without a writer must not hold up the worker, so it is empty."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 def _not_started(error: OSError) -> Failure:
     """No retry finds a program that is not there; a full process table may have room later."""
     wrong = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -123,7 +130,10 @@ def _not_started(error: OSError) -> Failure:
     if error.errno == 7:
         failure_type = FailureType.VALIDATION
     name = os.fsdecode(error.filename) if error.filename else "the program"
-    return Failure(failure_type, clean_text(f"cannot start {name}: {error.strerror}"))
+    why = error.strerror
+    if isinstance(error, FileNotFoundError) and os.path.isfile(name):
+        why = "the interpreter that its first line names does not exist"
+    return Failure(failure_type, clean_text(f"cannot start {name}: {why}"))
 
 
 def _failure(status: int, stderr: Path) -> Failure:

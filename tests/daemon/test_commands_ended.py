@@ -112,7 +112,8 @@ def test_a_stop_of_the_daemon_ends_commands_and_gives_them_back(
 def test_a_command_may_finish_within_the_grace_of_a_stop(house: House) -> None:
     """A stop does not signal it at first: what ends by itself in time is completed."""
     daemon = house.start(timing__shutdown_grace="10s")
-    script = f"trap 'exit 9' TERM; : > {house.root}/up; until [ -e {house.root}/go ]; do sleep 0.01; done"
+    wait = f"until [ -e {house.root}/go ]; do sleep 0.01; done"
+    script = f"trap 'exit 9' TERM; : > {house.root}/up; {wait}"
     job_id = int(house.cli("exec", "-q", "--", "sh", "-c", script))
     until((house.root / "up").exists)
     daemon.signal(15)

@@ -24,7 +24,7 @@ def stubborn():
 def test_a_frozen_daemon_stays_the_owner_and_judges_no_time_it_slept(house: House) -> None:
     """SIGSTOP for longer than every limit: the waiting one does nothing, no false verdict after."""
     house.handlers(UNTIL_TOLD)
-    active = house.start(timing__kill_grace="900ms")
+    active = house.start(timing__kill_grace="1500ms")
     second = house.launch()
     assert second.wait_stderr("waiting") == f"waiting: jobd pid {active.pid} is active"
     timed, told = house.enqueue("timed"), house.enqueue("stubborn")
@@ -33,8 +33,13 @@ def test_a_frozen_daemon_stays_the_owner_and_judges_no_time_it_slept(house: Hous
     house.queue.cancel(told)
     active.freeze()
     assert second.stays_silent(2.5)  # longer than timeout, kill_grace, zombie_hold and heartbeat
-    (house.root / "go").touch()
+    last = active.log[-1]
     active.thaw()
+    # Several sweeps look at both before they may end.
+    beat = active.wait_for("pool.health", after=last)
+    active.wait_for("pool.health", after=beat)
+    assert (house.status(timed), house.status(told)) == ("running", "running")
+    (house.root / "go").touch()
     active.wait_for("job.completed", job_id=timed, attempt=1)
     active.wait_for("job.completed", job_id=told, attempt=1)  # a success while running wins
     active.wait_for("job.logged", job_id=due_meanwhile)

@@ -73,7 +73,7 @@ def test_what_a_command_of_a_killed_daemon_started_is_ended_before_the_next_atte
 def test_an_attempt_whose_lock_is_held_is_not_over_though_nobody_is_found(
     house: House, villain: Villain
 ) -> None:
-    """A survivor that changes its pid faster than /proc can be read: no second attempt beside it."""
+    """A survivor that changes its pid faster than /proc is read: no attempt runs beside it."""
     house.start()
     job_id = villain.exec("once", "chain", "sleep")
     villain.wait_up(2)
