@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from jobd import clock
 from jobd.cli.enqueue import add_job_options, job_options, report
+from jobd.cli.ids import complain
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
-from jobd.cli.output import exit_status_of, follow
+from jobd.cli.output import FAILED_ITSELF, exit_status_of, follow, how_it_ended
 from jobd.core.command import EXEC, Command, check_command
 from jobd.core.new_job import new_job
 from jobd.errors import DONE, BadInput
@@ -48,6 +49,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def run(args: argparse.Namespace) -> int:
     """Store the job, wake the daemon; with --wait follow it to its end."""
     found = settings(args)
+    if args.wait and (args.json or args.print_id):
+        raise BadInput("--wait shows the program's own output: leave out --json and -q")
     payload = command_of(args).payload()
     limit = found.config.limits.max_payload
     new = new_job(EXEC, payload, job_options(args), clock.now_ms(), limit)
@@ -59,7 +62,10 @@ def run(args: argparse.Namespace) -> int:
             report(args, job_id, created)
             return DONE
         follow(database, job_id)
-        return exit_status_of(database.connection, job_id)
+        status = exit_status_of(database.connection, job_id)
+        if status == FAILED_ITSELF:
+            complain(how_it_ended(database.connection, job_id))
+        return status
 
 
 def command_of(args: argparse.Namespace) -> Command:

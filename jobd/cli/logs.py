@@ -31,10 +31,11 @@ def run(args: argparse.Namespace) -> int:
         record = reading.job(database.connection, job_id)
         if record is None:
             raise NotFound(f"no job {job_id}")
-        if args.follow and args.attempt is None:
-            follow(database, job_id, names)
+        asked = None if args.attempt is None else _number(args.attempt)
+        if args.follow and (asked is None or asked == record["attempt"]):
+            follow(database, job_id, names, asked)
             return DONE
-        number = record["attempt"] if args.attempt is None else _number(args.attempt)
+        number = record["attempt"] if asked is None else asked
         if not attempt_directory(database.path, job_id, number).is_dir():
             raise NotFound(f"job {job_id} has no captured output of attempt {number}")
         for stream in streams(database.path, job_id, number, names):
@@ -43,6 +44,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < len(text) < 10:
+    if not text.isascii() or not text.isdigit() or int(text[:12]) < 1 or len(text) > 9:
         raise BadInput(f"{text!r} is no attempt; attempts are counted from 1")
     return int(text)

@@ -1,5 +1,6 @@
 """Showing what a command writes while it runs, and exiting as it did."""
 
+import codecs
 import json
 import os
 import sqlite3
@@ -26,6 +27,7 @@ class Stream:
         self._path = path
         self._out = out
         self._shown = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def show_more(self) -> None:
         """Copy what is new; a file that jobd has cut meanwhile goes on at its end."""
@@ -35,19 +37,19 @@ class Stream:
                 file.seek(self._shown)
                 while piece := file.read(A_PIECE):
                     self._shown += len(piece)
-                    write(piece, self._out)
+                    self._write(piece)
         except FileNotFoundError:
             return
 
 
-def write(piece: bytes, out: BinaryIO) -> None:
-    """Copy bytes as they are, but to a terminal only what does not drive it."""
-    if out.isatty():
-        text = piece.decode("utf-8", "backslashreplace")
-        lines = (printable(line).replace("\\t", "\t") for line in text.split("\n"))
-        piece = "\n".join(lines).encode("utf-8", "backslashreplace")
-    out.write(piece)
-    out.flush()
+    def _write(self, piece: bytes) -> None:
+        """Copy bytes as they are, but to a terminal only what does not drive it."""
+        if self._out.isatty():
+            text = self._decoder.decode(piece)
+            lines = (printable(line).replace("\\t", "\t") for line in text.split("\n"))
+            piece = "\n".join(lines).encode("utf-8", "backslashreplace")
+        self._out.write(piece)
+        self._out.flush()
 
 
 def streams(database: Path, job_id: int, attempt: int, names: tuple[str, ...]) -> list[Stream]:
@@ -58,22 +60,36 @@ def streams(database: Path, job_id: int, attempt: int, names: tuple[str, ...]) -
 
 
 def follow(
-    database: Database, job_id: int, names: tuple[str, ...] = ("stdout", "stderr")
+    database: Database,
+    job_id: int,
+    names: tuple[str, ...] = ("stdout", "stderr"),
+    only: int | None = None,
 ) -> None:
-    """Show the output of attempt after attempt until the job has ended."""
+    """Show the output of attempt after attempt until the job has ended; or of `only` one."""
     shown: dict[int, list[Stream]] = {}
     while True:
         record = reading.job(database.connection, job_id)
         if record is None:
             return
         number = record["attempt"]
-        if number and number not in shown:
+        if number and number not in shown and only in (None, number):
             shown[number] = streams(database.path, job_id, number, names)
         for each in (stream for found in shown.values() for stream in found):
             each.show_more()
-        if JobStatus(record["status"]) in ENDED:
+        over = only is not None and (number > only or (record["execution_over"] and number == only))
+        if JobStatus(record["status"]) in ENDED or over:
             return
         clock.pause(POLL)
+
+
+def how_it_ended(db: sqlite3.Connection, job_id: int) -> str:
+    """One line on a job whose program has no exit status to give."""
+    record = reading.job(db, job_id)
+    if record is None:
+        return f"job {job_id} is gone"
+    why = record["error_message"] or record["dead_letter_reason"]
+    said = f": {printable(why)}" if why else ""
+    return f"job {job_id} is {record['status']}{said}"
 
 
 def exit_status_of(db: sqlite3.Connection, job_id: int) -> int:

@@ -281,6 +281,17 @@ def changes(old: Config, new: Config) -> tuple[list[str], list[str]]:
     return names
 
 
+def reloaded(old: Config, new: Config) -> Config:
+    """`new` as far as a reload may change things; what needs a restart stays as in `old`."""
+    timing = replace(
+        new.timing, sweep_interval=old.timing.sweep_interval, heartbeat=old.timing.heartbeat
+    )
+    log = replace(new.log, file=old.log.file, format=old.log.format)
+    return replace(
+        new, db=old.db, synchronous=old.synchronous, pool=old.pool, timing=timing, log=log
+    )
+
+
 def _flat(path: Keys, value: Any) -> dict[Keys, object]:
     if is_dataclass(value):
         inner = {each.name: getattr(value, each.name) for each in fields(value)}

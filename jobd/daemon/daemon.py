@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jobd import clock, errors
-from jobd.core.config import Config, changes
+from jobd.core.config import Config, changes, reloaded
 from jobd.core.job import Isolation, StopReason
 from jobd.core.registry import Handler
 from jobd.core.version import VERSION
@@ -146,7 +146,7 @@ class Daemon:
             log.error("configuration.refused", problems=error.problems)
             return
         taken, ignored = changes(self._crew.config, new)
-        self._crew.config = new
+        self._crew.config = reloaded(self._crew.config, new)
         self.dispatcher.submit(self._crew.show_limits)
         log.info("configuration.reloaded", changed=taken, needs_restart=ignored)
 

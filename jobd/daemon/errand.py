@@ -91,7 +91,8 @@ class Errand:
 
     def is_overdue(self) -> bool:
         """Whether it is to be killed."""
-        return self.kill_at is not None and clock.monotonic() >= self.kill_at
+        kill_at = self.kill_at if self.number else None
+        return kill_at is not None and clock.monotonic() >= kill_at
 
     def _inform(self) -> None:
         if self.number and not self._informed:

@@ -85,7 +85,7 @@ class Patrol:
 
         May take `kill_grace` and a second; the scheduler gives it a thread of its own.
         """
-        self._left_behind.look()
+        self._left_behind.look(self._crew.config.commands.max_output)
         rows = {row.id: row for row in self._rows("survivors", ours=False)}
         haunted = survey(self._path, rows.values())
         if haunted:

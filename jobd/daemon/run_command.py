@@ -98,13 +98,15 @@ class CommandRunner:
         else:
             self._end_left(attempt, program)
         program.reap()
+        if accepted:
+            ending: Ending = Succeeded(json.dumps({"exit_status": status}))
+        elif stopper.was_called:
+            ending = EndedEarly(attempt.stopping.reason)
+        else:
+            ending = Failed(_failure(status, attempt.output[1]))
         for path in attempt.output:
             cut(path, self._config().commands.max_output)
-        if accepted:
-            return Succeeded(json.dumps({"exit_status": status}))
-        if stopper.was_called:
-            return EndedEarly(attempt.stopping.reason)
-        return Failed(_failure(status, attempt.output[1]))
+        return ending
 
     def _end_left(self, attempt: Attempt, program: Program) -> None:
         """The attempt is over when nothing of it is left; until then this thread waits."""

@@ -11,6 +11,7 @@ from jobd.core.classify import classify, classify_exit
 from jobd.core.config import Config
 from jobd.core.job import EndedEarly, Ending, Failed, Failure, Succeeded
 from jobd.core.lifecycle import FailureType
+from jobd.core.payload import clean_text
 from jobd.daemon.attempt import Attempt
 from jobd.daemon.child_process import ChildProcess
 from jobd.daemon.context import Checkpoint, JobContext, Surroundings
@@ -21,6 +22,8 @@ from jobd.store.attempt_files import attempt_directory
 
 READY_WITHIN = 60.0
 TRY_AGAIN = 1.0
+PROGRAMS_SHARE = 0.7
+LONGEST_MESSAGE = 2_000
 _HEAD = frozenset({"timestamp", "level", "event", "v", "message"})
 
 
@@ -71,6 +74,10 @@ class ProcessRunner:
         except _Gone:
             errand.finish()
             return self._death(errand)
+        except Exception as error:  # noqa: BLE001 - a handler may write anything to our sockets
+            errand.child.is_spent = errand.may_leave = True
+            text = f"its process said what makes no sense: {type(error).__name__}: {error}"
+            ending = _system(clean_text(text, LONGEST_MESSAGE))
         errand.finish()
         if errand.child.is_spent:
             self._bury(dying=False)
@@ -232,7 +239,9 @@ class _Gone(Exception):
 def _settings(config: Config) -> Frame:
     """What a child needs of the configuration."""
     table = {name: failure_type.value for name, failure_type in config.classify.items()}
-    return [config.log.level, config.timing.kill_grace, table, asdict(config.limits)]
+    # The child must live to end the programs of `run()` itself, so their grace is shorter.
+    grace = config.timing.kill_grace * PROGRAMS_SHARE
+    return [config.log.level, grace, table, asdict(config.limits)]
 
 
 def _log(context: JobContext, line: str) -> None:

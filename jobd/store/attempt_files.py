@@ -5,6 +5,7 @@ They lie beside the database, `<database>.attempts/<job id>/<attempt>/`, made of
 
 import fcntl
 import os
+import re
 from pathlib import Path
 
 STREAMS = ("stdout", "stderr")
@@ -61,17 +62,23 @@ def is_locked(directory: Path) -> bool:
     return False
 
 
-def cut(path: Path, most: int) -> int:
-    """Cut a file of more than `most` bytes to its first half and say so in it; bytes cut."""
+_MARK = re.compile(rb"\n\[jobd: (\d+) bytes cut\]\n")
+
+
+def cut(path: Path, most: int) -> None:
+    """Cut a file of more than `most` bytes to its first half, and say in it how much is gone."""
     try:
         size = path.stat().st_size
+        if size <= most:
+            return
+        with path.open("r+b") as file:
+            file.seek(most // 2)
+            before = _MARK.match(file.read(64))
+            file.truncate(most // 2)
     except FileNotFoundError:
-        return 0
-    if size <= most:
-        return 0
-    with path.open("r+b") as file:
-        file.truncate(most // 2)
+        return
     gone = size - most // 2
+    if before is not None:
+        gone += int(before[1]) - len(before[0])
     with path.open("ab") as file:
         file.write(f"\n[jobd: {gone} bytes cut]\n".encode())
-    return gone

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from jobd.core.config import SETTINGS, Config, QueueSettings, changes, load, relations
+from jobd.core.config import SETTINGS, Config, QueueSettings, changes, load, relations, reloaded
 from jobd.core.lifecycle import FailureType
 from jobd.core.policy import DEFAULT_POLICIES
 
@@ -223,3 +223,18 @@ def test_a_configuration_cannot_be_changed_in_place() -> None:
     """Threads share it without a lock."""
     with pytest.raises(TypeError):
         from_file(FULL).queues["x"] = QueueSettings()  # type: ignore[index]
+
+
+def test_a_reload_changes_nothing_that_needs_a_restart() -> None:
+    """What `changes` lists as needing a restart keeps its old value, everything else is new."""
+    tables = {
+        "synchronous": "normal",
+        "pool": {"workers": 9, "isolation": "process"},
+        "timing": {"sweep_interval": "2s", "heartbeat": "9s", "kill_grace": "1s"},
+        "log": {"level": "debug", "format": "json", "file": "/x"},
+        "limits": {"max_payload": 5},
+    }
+    old, new = Config(), load(tables, {}, {})
+    taken, ignored = changes(old, new)
+    assert (taken, []) == changes(old, reloaded(old, new))
+    assert ignored != []

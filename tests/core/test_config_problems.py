@@ -45,7 +45,7 @@ WRONG = {
     "classify.ValueError": ('"netwrok"', 'did you mean "network"? write "network", "timeout"'),
     "queues.media.concurrency": ("0", "write a whole number from 1 to 256"),
     "commands.path": ("1", "write directories with"),
-    "commands.environment": ('["A B"]', "write a list of names of variables"),
+    "commands.environment": ("1", "write a list of names of variables"),
     "commands.max_output": ('"10 MiB"', "write a whole number from 1 to 268435456"),
     "log.level": ('"INFO"', 'write "debug", "info", "warning" or "error"'),
     "log.format": ('"xml"', 'write "auto", "json" or "pretty"'),

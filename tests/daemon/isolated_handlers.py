@@ -126,6 +126,13 @@ def dies(how: str):
         os.abort()
     if how == "closes":
         os.closerange(3, 256)
+    if how == "babbles":
+        for number in range(3, 32):
+            try:
+                os.write(number, b"\0\0\0\4[1,2")
+            except OSError:
+                pass
+        time.sleep(60)
     if how == "forks" and os.fork() == 0:
         return "from the fork"
     return "alive"

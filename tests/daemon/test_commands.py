@@ -6,6 +6,7 @@ each attempt begins by looking itself for processes of an earlier one.
 """
 
 import io
+import itertools
 import os
 import signal
 import sys
@@ -131,37 +132,43 @@ for word in words:
 
 
 class Villain:
-    """The program in a house, and who is left of its jobs."""
+    """The program on a house, and who is left of the jobs of one test."""
+
+    _number = itertools.count()
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._path = house.code / "villain.py"
         self._path.write_text(VILLAIN)
-        self._word = f"villain-of-{house.root}-".encode()
+        number = next(self._number)
+        self._journal = house.root / f"journal-of-villain-{number}"
+        self._word = f"villain-{number}-of-{house.root}-job-".encode()
         self._made = 0
-
-    def exec(self, *words: str, options: Sequence[str] = ()) -> int:
-        """A command job that does what these words say."""
-        return int(self._house.cli("exec", "-q", *options, "--", *self.argv(*words)))
 
     def argv(self, *words: str) -> list[str]:
         """Its command line for one more job, with a word that no other job's processes have."""
         self._made += 1
         word = f"{self._word.decode()}{self._made}"
-        return [sys.executable, "-IS", str(self._path), str(self._house.journal), word, *words]
+        return [sys.executable, "-IS", str(self._path), str(self._journal), word, *words]
 
-    def ups(self, job_id: int | None = None) -> list[int]:
-        """The pids that said they are up, of one job or of all."""
-        return [int(pid) for kind, job, _, pid, *_ in self._house.notes()
-                if kind == "up" and job_id in (None, int(job))]
+    def exec(self, *words: str, options: Sequence[str] = ()) -> int:
+        """A command job that does what these words say."""
+        return int(self._house.cli("exec", "-q", *options, "--", *self.argv(*words)))
 
-    def jobs_up(self) -> list[int]:
-        """The jobs whose processes said they are up."""
-        return [int(note[1]) for note in self._house.notes() if note[0] == "up"]
+    def notes(self, kind: str) -> list[list[str]]:
+        """What its processes wrote: job, attempt, pid, time, and what more there is to say."""
+        if not self._journal.exists():
+            return []
+        lines = [line.split() for line in self._journal.read_text().splitlines()]
+        return [line[1:] for line in lines if line[0] == kind]
 
-    def wait_up(self, number: int, job_id: int | None = None) -> list[int]:
+    def ups(self) -> list[int]:
+        """The pids that said they are up."""
+        return [int(pid) for _, _, pid, *_ in self.notes("up")]
+
+    def wait_up(self, number: int) -> None:
         """Wait until so many processes are up."""
-        return until(lambda: (found := self.ups(job_id))[number - 1:] and found)
+        until(lambda: len(self.ups()) >= number)
 
     def left(self) -> list[int]:
         """Who runs of it; the dead who are not buried yet have no command line."""
@@ -169,18 +176,28 @@ class Villain:
                 if any(word.startswith(self._word) for word in argv)]
 
     def overlaps(self) -> list[list[str]]:
-        return [note for note in self._house.notes() if note[0] == "overlap"]
+        """The attempts that met a process of an earlier attempt."""
+        return self.notes("overlap")
 
     def put_away(self) -> None:
         until(lambda: not [os.kill(pid, signal.SIGKILL) for pid in self.left()])
 
 
-def logs(house: House, *args: str) -> tuple[bytes, bytes]:
-    """What `jobd logs` copies to standard output and standard error."""
+def captured(house: House, *words: str) -> tuple[int, bytes, bytes]:
+    """A verb in this process: its exit status, and the bytes of its two outputs."""
     out, err = (io.TextIOWrapper(io.BytesIO()) for _ in range(2))
     with redirect_stdout(out), redirect_stderr(err):
-        assert main([*house.argv()[3:], "logs", *args]) == 0
-    return out.buffer.getvalue(), err.buffer.getvalue()  # type: ignore[attr-defined]
+        status = main([*house.argv()[3:], *words])
+    out.flush()
+    err.flush()
+    return status, out.buffer.getvalue(), err.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def logs(house: House, *words: str) -> tuple[bytes, bytes]:
+    """What `jobd logs` copies to standard output and standard error."""
+    status, out, err = captured(house, "logs", *words)
+    assert status == 0
+    return out, err
 
 
 def command_lines() -> list[tuple[int, list[bytes]]]:
@@ -199,5 +216,5 @@ def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> Any:
     end = time.monotonic() + deadline
     while not (found := condition()):
         assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.005)
+        time.sleep(0.02)
     return found

@@ -1,10 +1,11 @@
 """How commands are ended: by a deadline, a person, a stop of the daemon, or because they failed."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
-from tests.daemon.harness import House, RunningDaemon
+from tests.daemon.harness import House
 from tests.daemon.test_commands import Villain, until
 
 EVERYONE = ("deaf-child", "deaf-session", "daemon", "bare", "hidden", "deaf-hidden")
@@ -13,94 +14,139 @@ EVERYONE = ("deaf-child", "deaf-session", "daemon", "bare", "hidden", "deaf-hidd
 
 @pytest.fixture
 def villain(house: House) -> Iterator[Villain]:
+    """In a house of its own, for tests that stop the daemon."""
     made = Villain(house)
     yield made
     made.put_away()
 
 
-def run_until_up(house: House, villain: Villain, *words: str, options: tuple[str, ...] = ()) -> int:
-    """A job of this villain, whose processes are up, in a daemon of its own."""
-    house.start()
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One house and one daemon for all the jobs here that do not end their daemon."""
+    with House(tmp_path_factory.mktemp("shop")) as made:
+        made.handlers("")
+        made.start(timing__kill_grace="150ms")
+        yield made
+
+
+@pytest.fixture
+def guest(shop: House) -> Iterator[Villain]:
+    """A villain in the shop."""
+    made = Villain(shop)
+    yield made
+    made.put_away()
+
+
+def up(villain: Villain, *words: str, options: tuple[str, ...] = ()) -> int:
+    """A job of this villain, whose processes are up."""
     job_id = villain.exec(*words, options=options)
-    forks = [word for word in words if word not in ("once", "deaf") and "=" not in word]
-    villain.wait_up(len(forks), job_id)
+    villain.wait_up(len([word for word in words if word not in ("once", "deaf")]))
     return job_id
 
 
-def gone_with(daemon: RunningDaemon, villain: Villain, event: str, job_id: int) -> None:
-    """When the log says that the attempt ended, nobody of it is left."""
-    daemon.wait_for(event, job_id=job_id)
-    assert villain.left() == []
-
-
 @pytest.mark.parametrize("how", [("sleep",), ("deaf", "sleep"), ("stop",), ("hide",),
-                                 ("deaf", "hide")])
+                                 ("deaf", "hide")], ids="-".join)
 def test_cancel_ends_the_program_itself(
-    house: House, villain: Villain, how: tuple[str, ...]
+    shop: House, guest: Villain, how: tuple[str, ...]
 ) -> None:
     """Willing, ignoring SIGTERM, stopped by SIGSTOP, without its descriptors and environment."""
-    job_id = run_until_up(house, villain, *how)
-    house.cli("cancel", str(job_id))
-    gone_with(house.daemons[-1], villain, "job.cancelled", job_id)
-    assert house.daemons[-1].events("job.zombified") == []
+    job_id = up(guest, *how)
+    shop.cli("cancel", str(job_id))
+    shop.daemons[-1].wait_for("job.cancelled", job_id=job_id)
+    assert guest.left() == []
+    assert shop.daemons[-1].events("job.zombified", job_id=job_id) == []
 
 
 @pytest.mark.parametrize("kind", [*EVERYONE, "child", "session"])
-def test_cancel_ends_whatever_the_program_started(
-    house: House, villain: Villain, kind: str
-) -> None:
+def test_cancel_ends_whatever_the_program_started(shop: House, guest: Villain, kind: str) -> None:
     """Each kind of grandchild is gone when the log says that the job is cancelled."""
-    job_id = run_until_up(house, villain, kind, "sleep")
-    house.cli("cancel", str(job_id))
-    gone_with(house.daemons[-1], villain, "job.cancelled", job_id)
-    job = house.job(job_id)
+    job_id = up(guest, kind, "sleep")
+    shop.cli("cancel", str(job_id))
+    shop.daemons[-1].wait_for("job.cancelled", job_id=job_id)
+    assert guest.left() == []
+    job = shop.job(job_id)
     assert (job["status"], job["execution_over"]) == ("cancelled", 1)
 
 
-def test_a_timeout_ends_everyone_before_the_next_attempt(house: House, villain: Villain) -> None:
+def test_a_timeout_ends_everyone_before_the_next_attempt(shop: House, guest: Villain) -> None:
     """A family of misfits past its deadline: verdict timeout, all ended, then the retry alone."""
-    job_id = run_until_up(house, villain, "once", *EVERYONE, "sleep", options=("--timeout", "1s"))
-    daemon = house.daemons[-1]
+    job_id = guest.exec("once", *EVERYONE, "sleep", options=("--timeout", "1s"))
+    daemon = shop.daemons[-1]
     daemon.wait_for("job.timed_out", job_id=job_id)
     daemon.wait_for("job.completed", job_id=job_id, attempt=2)
-    assert villain.overlaps() == villain.left() == []
-    (first,) = house.attempts(job_id)
+    assert guest.overlaps() == guest.left() == []
+    assert len(guest.ups()) > 0
+    (first,) = shop.attempts(job_id)
     assert (first["outcome"], first["failure_type"]) == ("retrying", "timeout")
-    assert daemon.events("job.zombified") == []
+    assert daemon.events("job.zombified", job_id=job_id) == []
 
 
-def test_release_ends_everyone_and_charges_nothing(house: House, villain: Villain) -> None:
+def test_release_ends_everyone_and_charges_nothing(shop: House, guest: Villain) -> None:
     """Back in line after the end of all, run again alone, no retry and no rescue charged."""
-    job_id = run_until_up(house, villain, "once", *EVERYONE, "sleep")
-    house.cli("release", str(job_id))
-    daemon = house.daemons[-1]
-    daemon.wait_for("job.completed", after=daemon.wait_for("job.released"), job_id=job_id)
-    job = house.job(job_id)
-    assert (job["attempt"], job["retry_count"], job["rescue_count"]) == (2, 0, 0)
-    assert villain.overlaps() == villain.left() == []
+    job_id = up(guest, "once", *EVERYONE, "sleep")
+    shop.cli("release", str(job_id))
+    daemon = shop.daemons[-1]
+    daemon.wait_for("job.released", job_id=job_id)
+    daemon.wait_for("job.completed", job_id=job_id, attempt=2)
+    job = shop.job(job_id)
+    assert (job["retry_count"], job["rescue_count"]) == (0, 0)
+    assert guest.overlaps() == guest.left() == []
 
 
 @pytest.mark.parametrize("end", ["exit=1", "die=11"])
 def test_a_failure_ends_what_the_program_left_before_the_retry(
-    house: House, villain: Villain, end: str
+    shop: House, guest: Villain, end: str
 ) -> None:
     """It ended by itself and badly: its children are ended too, and the retry runs alone."""
-    daemon = house.start()
-    job_id = villain.exec("once", *EVERYONE, f"ups={len(EVERYONE)}", end)
-    daemon.wait_for("job.completed", job_id=job_id, attempt=2)
-    assert villain.overlaps() == villain.left() == []
+    job_id = guest.exec("once", *EVERYONE, f"ups={len(EVERYONE)}", end)
+    shop.daemons[-1].wait_for("job.completed", job_id=job_id, attempt=2)
+    assert guest.overlaps() == guest.left() == []
+
+
+def test_a_failure_waits_for_a_lock_that_is_held_by_nobody_it_finds(
+    shop: House, guest: Villain
+) -> None:
+    """A survivor that changes its pid faster than /proc is read: the retry waits for its end."""
+    job_id = guest.exec("once", "chain", "ups=1", "exit=1")
+    shop.daemons[-1].wait_for("job.completed", job_id=job_id, attempt=2)
+    assert guest.overlaps() == []
+
+
+def test_what_a_good_command_leaves_behind_lives_on(shop: House, guest: Villain) -> None:
+    """Completed, and the log names the pids: a session, a child, a daemon without descriptors."""
+    job_id = guest.exec("session", "child", "daemon", "ups=3")
+    told = shop.daemons[-1].wait_for("job.left_processes", job_id=job_id)
+    assert sorted(told["pids"]) == sorted(guest.ups()) == sorted(guest.left())
+    assert shop.daemons[-1].wait_for("job.completed", job_id=job_id)["attempt"] == 1
+
+
+@pytest.mark.parametrize("verb", [None, "cancel"])
+def test_leave_children_exempts_the_children_from_the_end(
+    shop: House, guest: Villain, verb: str | None
+) -> None:
+    """With --leave-children a failed or cancelled program is ended alone."""
+    last = "exit=1" if verb is None else "sleep"
+    options = ("--leave-children", "--max-retries", "0")
+    job_id = guest.exec("session", "child", "ups=2", last, options=options)
+    guest.wait_up(2)
+    children = guest.ups()[:2]
+    if verb:
+        guest.wait_up(3)
+        shop.cli(verb, str(job_id))
+    event = "job.cancelled" if verb else "job.dead_lettered"
+    shop.daemons[-1].wait_for(event, job_id=job_id)
+    assert sorted(guest.left()) == sorted(children)
 
 
 def test_a_stop_of_the_daemon_ends_commands_and_gives_them_back(
     house: House, villain: Villain
 ) -> None:
     """After the grace everyone is ended; the job is pending, uncharged, and runs alone later."""
-    job_id = run_until_up(house, villain, "once", *EVERYONE, "sleep")
-    house.write_config(timing__shutdown_grace="100ms")
-    first = house.daemons[-1]
-    first.signal(15)
+    first = house.start()
+    job_id = up(villain, "once", *EVERYONE, "sleep")
+    first.signal(signal.SIGTERM)
     first.wait_for("daemon.stopping")
-    first.signal(15)
+    first.signal(signal.SIGTERM)
     assert first.exit_status() == 0
     assert villain.left() == []
     job = house.job(job_id)
@@ -116,7 +162,7 @@ def test_a_command_may_finish_within_the_grace_of_a_stop(house: House) -> None:
     script = f"trap 'exit 9' TERM; : > {house.root}/up; {wait}"
     job_id = int(house.cli("exec", "-q", "--", "sh", "-c", script))
     until((house.root / "up").exists)
-    daemon.signal(15)
+    daemon.signal(signal.SIGTERM)
     daemon.wait_for("daemon.stopping")
     (house.root / "go").touch()
     assert daemon.exit_status() == 0
@@ -125,55 +171,18 @@ def test_a_command_may_finish_within_the_grace_of_a_stop(house: House) -> None:
 
 def test_a_stop_takes_the_time_that_deaf_commands_need(house: House, villain: Villain) -> None:
     """With a long kill_grace the daemon goes when its commands are dead, not before."""
-    house.start(timing__kill_grace="1500ms", timing__shutdown_grace="100ms")
-    job_id = villain.exec("once", "deaf", "sleep")
-    villain.wait_up(1)
-    house.daemons[-1].stop()
+    daemon = house.start(timing__kill_grace="1500ms", timing__shutdown_grace="100ms")
+    job_id = up(villain, "once", "deaf", "sleep")
+    daemon.stop()
     assert villain.left() == []
     assert house.status(job_id) == "pending"
 
 
-def test_what_a_good_command_leaves_behind_lives_on(house: House, villain: Villain) -> None:
-    """Completed, and the log names the pids that it left."""
-    daemon = house.start()
-    job_id = villain.exec("session", "child", "ups=2")
-    left = daemon.wait_for("job.left_processes", job_id=job_id)
-    assert sorted(left["pids"]) == sorted(villain.ups()) == sorted(villain.left())
-    assert daemon.wait_for("job.completed", job_id=job_id)["attempt"] == 1
-    daemon.stop()
-    assert sorted(villain.left()) == sorted(villain.ups())
-
-
-def test_a_daemonised_process_of_a_good_command_is_told(house: House, villain: Villain) -> None:
-    """One that closed its descriptors is found by its marker, and named as well."""
-    daemon = house.start()
-    job_id = villain.exec("daemon", "ups=1")
-    daemon.wait_for("job.completed", job_id=job_id)
-    assert [line["pids"] for line in daemon.events("job.left_processes")] == [villain.ups()]
-
-
-def test_a_child_that_holds_the_output_does_not_hold_up_the_job(
-    house: House, villain: Villain
-) -> None:
-    """The attempt ends when its program has ended, not when its output is closed."""
-    daemon = house.start()
-    job_id = villain.exec("child", "ups=1", "exit=0")
-    daemon.wait_for("job.completed", job_id=job_id)
+def test_what_a_good_command_left_outlives_the_daemon_too(house: House, villain: Villain) -> None:
+    """Neither a stop nor a kill of the daemon, nor its successor, ends what a success left."""
+    first = house.start()
+    job_id = villain.exec("session", "ups=1")
+    first.wait_for("job.completed", job_id=job_id)
+    first.kill()
+    assert house.start().stop() == 0
     assert villain.left() == villain.ups()
-
-
-@pytest.mark.parametrize("verb", [None, "cancel"])
-def test_leave_children_exempts_the_children_from_the_end(
-    house: House, villain: Villain, verb: str | None
-) -> None:
-    """With --leave-children a failed or cancelled program is ended alone."""
-    daemon = house.start()
-    last = "exit=1" if verb is None else "sleep"
-    job_id = villain.exec("session", "child", "ups=2", last,
-                          options=("--leave-children", "--max-retries", "0"))
-    children = villain.wait_up(2)[:2]
-    if verb:
-        villain.wait_up(3)
-        house.cli(verb, str(job_id))
-    daemon.wait_for("job.cancelled" if verb else "job.dead_lettered", job_id=job_id)
-    assert sorted(villain.left()) == sorted(children)

@@ -276,12 +276,10 @@ def test_a_directory_that_was_deleted_before_the_start_is_named(
 
 
 def test_a_fifo_as_standard_input_does_not_hold_the_worker(shop: House) -> None:
-    """Nobody writes to it: the job comes to its end all the same, and nothing hangs."""
+    """Nobody writes to it, and the job comes to its end all the same."""
     fifo = shop.root / "fifo"
     os.mkfifo(fifo)
     job_id = int(shop.cli("exec", "-q", "--stdin", str(fifo), "--", "cat"))
-    until(lambda: shop.status(job_id) == "running")
-    shop.cli("cancel", str(job_id))
     assert when_ended(shop, job_id)["execution_over"] == 1
 
 

@@ -102,8 +102,8 @@ def test_the_marks_tell_how_much_was_cut(flooded: House) -> None:
 
 def test_a_failure_after_a_flood_is_told_in_the_programs_words(flooded: House) -> None:
     """The error message is the program's last line, though its output was cut."""
-    script = "import os; os.write(2, b'noise ' * 50_000 + b'\\nthe disk is on fire\\n'); os._exit(1)"
-    job_id = exec_python(flooded, script)
+    words = r"b'noise ' * 50_000 + b'\nthe disk is on fire\n'"
+    job_id = exec_python(flooded, f"import os; os.write(2, {words}); os._exit(1)")
     line = flooded.daemons[-1].wait_for("job.dead_lettered", job_id=job_id)
     assert "the disk is on fire" in line["error"]
     assert size(stream(flooded, job_id, "stderr")) < MAX + 100

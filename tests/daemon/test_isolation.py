@@ -201,6 +201,8 @@ DEATHS = [
     ("sys.exit", "system", "SystemExit: 3"),
     ("killed", "resource", "its process was killed by SIGKILL"),
     ("terminated", "system", "its process got a SIGTERM that was not jobd's"),
+    ("babbles", "system", "its process said what makes no sense: JSONDecodeError: "
+     "Expecting ',' delimiter: line 1 column 5 (char 4)"),
     ("closes", "system", "its process closed its connection to jobd"),
 ]
 
