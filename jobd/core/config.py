@@ -283,13 +283,11 @@ def changes(old: Config, new: Config) -> tuple[list[str], list[str]]:
 
 def reloaded(old: Config, new: Config) -> Config:
     """`new` as far as a reload may change things; what needs a restart stays as in `old`."""
-    timing = replace(
-        new.timing, sweep_interval=old.timing.sweep_interval, heartbeat=old.timing.heartbeat
-    )
-    log = replace(new.log, file=old.log.file, format=old.log.format)
-    return replace(
-        new, db=old.db, synchronous=old.synchronous, pool=old.pool, timing=timing, log=log
-    )
+    then, logged = old.timing, old.log
+    timing = replace(new.timing, sweep_interval=then.sweep_interval, heartbeat=then.heartbeat)
+    log = replace(new.log, file=logged.file, format=logged.format)
+    stays = replace(new, db=old.db, synchronous=old.synchronous, pool=old.pool)
+    return replace(stays, timing=timing, log=log)
 
 
 def _flat(path: Keys, value: Any) -> dict[Keys, object]:

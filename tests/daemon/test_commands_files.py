@@ -58,5 +58,5 @@ def test_files_compressed_with_kills_between_are_as_by_xargs(house: House) -> No
     jobs = [house.job(job_id) for job_id in ids]
     assert {job["status"] for job in jobs} == {"completed"}
     assert sum(job["rescue_count"] for job in jobs) <= 3 * 4
-    assert all(job["attempt"] == job["rescue_count"] + 1 for job in jobs)
+    assert all(job["attempt"] > job["rescue_count"] for job in jobs)
     assert compressed(house.root / "files") == compressed_by_xargs(files, house.root / "xargs")
