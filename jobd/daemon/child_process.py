@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +20,11 @@ DYING_TAKES = 0.5
 LOOK_EVERY = 0.005
 STDERR = 2
 OUR_HOME = Path(__file__).parents[2]
+_BEGIN = (
+    "import sys; home = sys.argv.pop(1); home in sys.path or sys.path.insert(0, home); "
+    "from jobd.daemon.isolated import main; main()"
+)
+"""The jobd that runs here, whatever lies in the working directory or is installed beside it."""
 
 
 class ChildProcess:
@@ -96,7 +100,7 @@ class ChildProcess:
     def _start(self, owner: str, ends: tuple[int, int]) -> "subprocess.Popen[bytes]":
         try:
             return subprocess.Popen(
-                [sys.executable, *_flags(), "-m", "jobd.daemon.isolated", *map(str, ends)],
+                [sys.executable, "-P", "-c", _BEGIN, str(OUR_HOME), *map(str, ends)],
                 env=inherited_environment({OWNER: owner}),
                 stdin=subprocess.DEVNULL,
                 stdout=STDERR,
@@ -124,8 +128,3 @@ class ChildProcess:
         self.work.close()
         self.control.close()
         os.close(self._bell)
-
-
-def _flags() -> Sequence[str]:
-    """The working directory must not get between Python and its modules, unless we live there."""
-    return () if OUR_HOME.samefile(".") else ("-P",)

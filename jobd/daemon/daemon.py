@@ -78,7 +78,7 @@ class Daemon:
         self.dispatcher = self._dispatcher(path)
         self._files = identities(path)
         self._patrol = Patrol(
-            path, self._crew, self._pool, self.hand, self.dispatcher, self._ledger,
+            path, self._crew, self._pool, self.hand, self.dispatcher,
             self._running_clock, self._left_behind,
         )
         self._sweeper = Sweeper(self._patrol.sweeps())

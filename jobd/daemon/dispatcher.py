@@ -12,16 +12,17 @@ from collections import deque
 from collections.abc import Callable
 
 from jobd import clock, errors
-from jobd.core.job import Failed, Failure, Job, Row
+from jobd.core.job import Failed, Failure, Job, Row, Settlement
 from jobd.core.lifecycle import FailureType
 from jobd.daemon.attempt import Ended
 from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.context import Checkpoint
 from jobd.daemon.crew import Crew
 from jobd.daemon.hand import Hand
-from jobd.daemon.ledger import Applied, Batch, Ledger, Verdict, Write
+from jobd.daemon.ledger import Ledger
 from jobd.daemon.report import Report
 from jobd.daemon.survivors import survey
+from jobd.daemon.turn import Applied, Batch, Verdict, Write
 from jobd.daemon.wakeup import Wakeup
 from jobd.store import claims, outcomes, requests
 from jobd.store.connection import Database
@@ -31,7 +32,7 @@ SHORT_NAP = 0.02
 BETWEEN_COMMITS = 0.002
 RETRY_AFTER_FULL = 1.0
 
-Arrival = Ended | Verdict | Row | Checkpoint | Write
+Arrival = Ended | Verdict | Row | Settlement | Checkpoint | Write
 
 
 class Dispatcher:
@@ -188,6 +189,8 @@ class Dispatcher:
             case Row():
                 if arrival.id not in self._hand.attempts:
                     self._batch.orphans.append(arrival)
+            case Settlement():
+                self._batch.parks.append(arrival)
             case Checkpoint():
                 self._batch.checkpoints.append(arrival)
             case write:
@@ -234,7 +237,8 @@ class Dispatcher:
         if claims.promote_due(db, now):
             self._look = True
         room = self._hand.room(len(self._batch.ended), monotonic)
-        if room == (0, 0) or not (self._look or self._batch.ended):
+        fresh = self._batch.ended or self._batch.orphans
+        if room == (0, 0) or not (self._look or fresh):
             return []
         claimed, self._look = self._hand.claim(db, room, self._ledger.worker_id, now)
         return claimed

@@ -12,7 +12,7 @@ from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.buffer import BufferRoom
 from jobd.daemon.crew import Crew
-from jobd.daemon.ledger import Verdict
+from jobd.daemon.turn import Verdict
 from jobd.daemon.worker import WorkerPool
 from jobd.store import claims, daemons
 

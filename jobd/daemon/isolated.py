@@ -183,7 +183,7 @@ class IsolatedProcess:
 
 
 def main() -> None:
-    """`python -m jobd.daemon.isolated WORK CONTROL`: two sockets, by their descriptors."""
+    """The whole process; its arguments are the descriptors of the two sockets."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -209,7 +209,3 @@ def _not_imported(error: HandlersError) -> Failed:
         clean_text(message, LONGEST_MESSAGE),
         clean_text(traceback) if traceback else None,
     ))
-
-
-if __name__ == "__main__":
-    main()

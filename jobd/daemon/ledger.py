@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from types import SimpleNamespace
 
@@ -19,59 +18,8 @@ from jobd.core.retry import Policy
 from jobd.core.settle import settle
 from jobd.core.why_ended import STILL_EXECUTING
 from jobd.daemon.attempt import Attempt, Ended
-from jobd.daemon.context import Checkpoint
+from jobd.daemon.turn import Applied, Batch, Settled, Verdict, Write
 from jobd.store import daemons, enqueue, outcomes
-
-Write = Callable[[sqlite3.Connection, int], object]
-"""Something small to be written with the next transaction, given the time in ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a sweep decided about an attempt that still executes: TIME_OUT, LOSE or PARK."""
-
-    attempt: Attempt
-    move: Move
-    stack: str | None = None
-
-
-@dataclass(slots=True)
-class Batch:
-    """Everything that has arrived for the next transaction."""
-
-    ended: list[Ended] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    orphans: list[Row] = field(default_factory=list)
-    """Rows of dead daemons whose execution is over."""
-    haunted: list[Row] = field(default_factory=list)
-    """Rows of dead daemons for whom processes still run: zombies, until those are gone."""
-    checkpoints: list[Checkpoint] = field(default_factory=list)
-    starts: list[Attempt] = field(default_factory=list)
-    writes: list[Write] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.ended or self.verdicts or self.orphans or self.haunted
-                    or self.checkpoints or self.starts or self.writes)
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """An attempt that ended with this move; `ended` is None when its owner had died."""
-
-    move: Move
-    settlement: Settlement
-    ended: Ended | None
-
-
-@dataclass(slots=True)
-class Applied:
-    """What the transaction really changed; it is durable once the commit has returned."""
-
-    completed: list[tuple[Ended, list[int]]] = field(default_factory=list)
-    settled: list[Settled] = field(default_factory=list)
-    late: list[Ended] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    checkpoints: set[int] = field(default_factory=set)
 
 
 class Ledger:
@@ -91,10 +39,23 @@ class Ledger:
         rest = self._complete(db, batch.ended, now, applied)
         self._judge(db, batch.verdicts, now, applied)
         self._settle(db, rest, now, applied)
-        outcomes.lose(db, [_as_settlement(row) for row in batch.haunted], now)
+        self._hold(db, LOSE, [_as_settlement(row) for row in batch.haunted], now, applied)
+        self._hold(db, PARK, batch.parks, now, applied)
         self._rescue(db, batch.orphans, now, applied)
         self._note(db, batch, now, applied)
         return applied
+
+    def _hold(
+        self,
+        db: sqlite3.Connection,
+        move: Move,
+        settlements: Sequence[Settlement],
+        now: int,
+        applied: Applied,
+    ) -> None:
+        """Move rows of dead daemons for which processes still run."""
+        changed = set(_VERDICTS[move](db, settlements, now))
+        applied.settled += [Settled(move, s, None) for s in settlements if s.job_id in changed]
 
     def _judge(
         self, db: sqlite3.Connection, verdicts: Sequence[Verdict], now: int, applied: Applied
@@ -121,7 +82,7 @@ class Ledger:
         if move is TIME_OUT:
             settlement.error_message = f"the deadline of {attempt.timeout:g} s passed"
         if move is PARK:
-            settlement.dead_letter_reason = f"{STILL_EXECUTING} in {attempt.worker}{_who(attempt)}"
+            settlement.dead_letter_reason = still_executing(attempt)
             settlement.error_message = "its thread did not stop"
             settlement.execution_over = 0
         return settlement
@@ -246,17 +207,6 @@ class Ledger:
         for write in batch.writes:
             write(db, now)
 
-    def park_haunted(self, row: Row, pids: Sequence[int]) -> Write:
-        """The write that parks a row of a dead daemon whose processes cannot be ended."""
-        settlement = _as_settlement(row)
-        settlement.outcome = AttemptOutcome.DEAD_LETTER
-        settlement.failure_type = FailureType.SYSTEM
-        settlement.error_message = "its processes could not be ended"
-        who = ", ".join(f"pid {pid}" for pid in pids)
-        settlement.dead_letter_reason = f"{STILL_EXECUTING}: {who}"
-        settlement.execution_over = 0
-        return lambda db, now: outcomes.park(db, [settlement], now)
-
     def request_stop(self, attempts: Sequence[Attempt]) -> Write:
         """The write that marks attempts which the stopping daemon leaves running."""
         rows = [self._of(each, AttemptOutcome.LATE) for each in attempts]
@@ -295,4 +245,22 @@ def _had_started(row: Row) -> bool:
 
 
 def _as_settlement(row: Row) -> Settlement:
-    return Settlement(row.id, row.attempt, row.worker_id, AttemptOutcome.ZOMBIE)
+    return Settlement(row.id, row.attempt, row.worker_id, AttemptOutcome.ZOMBIE,
+                      started_at=row.started_at, job_type=row.job_type, queue=row.queue)
+
+
+def park_haunted(row: Row, pids: Sequence[int]) -> Settlement:
+    """How a row of a dead daemon is parked whose processes cannot be ended."""
+    settlement = _as_settlement(row)
+    settlement.outcome = AttemptOutcome.DEAD_LETTER
+    settlement.failure_type = FailureType.SYSTEM
+    settlement.error_message = "its processes could not be ended"
+    who = ", ".join(f"pid {pid}" for pid in pids)
+    settlement.dead_letter_reason = f"{STILL_EXECUTING}: {who or 'who holds its lock'}"
+    settlement.execution_over = 0
+    return settlement
+
+
+def still_executing(attempt: Attempt) -> str:
+    """The reason of an attempt that is parked while it goes on."""
+    return f"{STILL_EXECUTING} in {attempt.worker}{_who(attempt)}"

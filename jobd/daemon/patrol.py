@@ -10,7 +10,7 @@ from jobd.daemon.attempt import Attempt
 from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
-from jobd.daemon.ledger import Ledger
+from jobd.daemon.ledger import park_haunted
 from jobd.daemon.left_behind import LeftBehind
 from jobd.daemon.survivors import Left, end_left, survey
 from jobd.daemon.sweeper import Sweep
@@ -36,7 +36,6 @@ class Patrol:
         pool: WorkerPool,
         hand: Hand,
         dispatcher: Dispatcher,
-        ledger: Ledger,
         running_clock: clock.RunningClock,
         left_behind: LeftBehind,
     ) -> None:
@@ -45,7 +44,6 @@ class Patrol:
         self._pool = pool
         self._hand = hand
         self._dispatcher = dispatcher
-        self._ledger = ledger
         self._running_clock = running_clock
         self._left_behind = left_behind
         self._orphans = OrphanSweep()
@@ -97,7 +95,7 @@ class Patrol:
             if row.id not in haunted:
                 self._dispatcher.submit(row)
             elif row.status is JobStatus.ZOMBIE and running >= self._crew.config.timing.zombie_hold:
-                self._dispatcher.submit(self._ledger.park_haunted(row, haunted[row.id].pids))
+                self._dispatcher.submit(park_haunted(row, haunted[row.id].pids))
 
     def _rows(self, sweep: str, *, ours: bool) -> list[Row]:
         """Executions that are not over, of this daemon or of dead ones."""

@@ -8,7 +8,8 @@ from jobd import clock
 from jobd.core.job import Job, Succeeded
 from jobd.core.lifecycle import LOSE, PARK, RELEASE, TIME_OUT, JobStatus, Move
 from jobd.daemon.attempt import Attempt, Ended
-from jobd.daemon.ledger import Applied, Settled, Verdict
+from jobd.daemon.ledger import still_executing
+from jobd.daemon.turn import Applied, Settled, Verdict
 from jobd.log import job_logger, logger
 from jobd.store.files import write_lock_holder
 
@@ -82,6 +83,13 @@ class Report:
 
     def _settled(self, settled: Settled) -> None:
         move, settlement = settled.move, settled.settlement
+        if move is LOSE:
+            self._say("warning", LOSE, {
+                "job_id": settlement.job_id, "job_type": settlement.job_type,
+                "queue": settlement.queue, "attempt": settlement.attempt, "status": "zombie",
+                "reason": "its daemon died, and processes of it still run",
+            })
+            return
         if settlement.started_at is None and move.target is JobStatus.PENDING:
             self.given_back += 1
             self.log.debug("job.given_back", job_id=settlement.job_id, job_type=settlement.job_type,
@@ -118,9 +126,10 @@ class Report:
         if verdict.move is TIME_OUT:
             self._say("warning", TIME_OUT, {**keys, "timeout_s": attempt.timeout})
         elif verdict.move is LOSE:
-            self._say("warning", LOSE, {**keys, "reason": str(attempt.stopping.reason)})
+            reason = str(attempt.stopping.reason or "survivors")
+            self._say("warning", LOSE, {**keys, "reason": reason})
         else:
-            self._say("error", PARK, {**keys, "reason": f"still executing in {attempt.worker}"})
+            self._say("error", PARK, {**keys, "reason": still_executing(attempt)})
 
     def _say(self, level: str, move: Move, keys: Mapping[str, Any]) -> None:
         known = {key: value for key, value in keys.items() if value is not None}

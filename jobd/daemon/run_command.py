@@ -112,6 +112,8 @@ class CommandRunner:
         """The attempt is over when nothing of it is left; until then this thread waits."""
         while left := program.end_left(self._config().timing.kill_grace):
             attempt.unkillable = left.pids
+            if attempt.told_at is None:
+                attempt.told_at = 0.0  # long ago: the sweep may call it a zombie
             clock.pause(TRY_AGAIN)
 
 

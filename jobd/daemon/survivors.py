@@ -6,7 +6,7 @@ its environment escapes; nothing but a cgroup would find it.
 
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,27 +101,34 @@ def survey(database: Path, rows: Iterable[Row]) -> dict[int, Left]:
 
 def _left(database: Path, row: Row, pids: list[int]) -> Left:
     directory = attempt_directory(database, row.id, row.attempt)
-    if pids or not is_locked(directory):
+    if not is_locked(directory):
         return Left(pids, False)
-    return left_of(directory, marker(row.worker_id, row.id, row.attempt))
+    seen = left_of(directory, marker(row.worker_id, row.id, row.attempt))
+    return Left(sorted({*pids, *seen.pids}), seen.locked)
 
 
 def end_left(
     find: Callable[[], Left], kill_grace: float, wait: Callable[[float], object]
 ) -> Left:
     """SIGTERM and SIGCONT to whom `find` finds, SIGKILL after `kill_grace`; what is left then."""
-    _signal_all(find().pids, signal.SIGTERM, signal.SIGCONT)
-    if not _gone_within(find, kill_grace, wait):
+    numbers = (signal.SIGTERM, signal.SIGCONT)
+    if not _gone_within(find, kill_grace, wait, numbers):
         return NOTHING_LEFT
-    _signal_all(find().pids, signal.SIGKILL)
-    return _gone_within(find, KILL_TAKES, wait)
+    return _gone_within(find, KILL_TAKES, wait, (signal.SIGKILL,))
 
 
 def _gone_within(
-    find: Callable[[], Left], seconds: float, wait: Callable[[float], object]
+    find: Callable[[], Left],
+    seconds: float,
+    wait: Callable[[float], object],
+    numbers: Sequence[int],
 ) -> Left:
+    """Signal each that is found, once, however late it is found."""
     deadline = clock.monotonic() + seconds
+    signalled: set[int] = set()
     while left := find():
+        _signal_all([pid for pid in left.pids if pid not in signalled], *numbers)
+        signalled.update(left.pids)
         if clock.monotonic() >= deadline:
             break
         wait(LOOK_EVERY)

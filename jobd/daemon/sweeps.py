@@ -10,7 +10,7 @@ from jobd.core.config import Timing
 from jobd.core.job import HealthStatus, Row, StopReason
 from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
 from jobd.daemon.attempt import Attempt
-from jobd.daemon.ledger import Verdict
+from jobd.daemon.turn import Verdict
 from jobd.store.daemons import WorkerState
 
 DEEPEST_STACK = 60

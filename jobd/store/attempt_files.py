@@ -66,19 +66,27 @@ _MARK = re.compile(rb"\n\[jobd: (\d+) bytes cut\]\n")
 
 
 def cut(path: Path, most: int) -> None:
-    """Cut a file of more than `most` bytes to its first half, and say in it how much is gone."""
+    """Cut a file of more than `most` bytes to its first half, and say in it how much is gone.
+
+    The sweep and the worker may both come to cut; one waits for the other.
+    """
     try:
-        size = path.stat().st_size
-        if size <= most:
+        if path.stat().st_size <= most:
             return
-        with path.open("r+b") as file:
+        with path.open("r+b") as file, path.open("ab") as end:
+            fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(most // 2)
             before = _MARK.match(file.read(64))
-            file.truncate(most // 2)
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
+                file.truncate(most // 2)
+                end.write(_mark(size - most // 2, before))
     except FileNotFoundError:
         return
-    gone = size - most // 2
+
+
+def _mark(gone: int, before: re.Match[bytes] | None) -> bytes:
+    """What stands at the cut; an earlier mark went with it, and what it told is added."""
     if before is not None:
         gone += int(before[1]) - len(before[0])
-    with path.open("ab") as file:
-        file.write(f"\n[jobd: {gone} bytes cut]\n".encode())
+    return f"\n[jobd: {gone} bytes cut]\n".encode()

@@ -6,6 +6,7 @@ import pty
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -184,7 +185,7 @@ def test_a_character_that_comes_in_two_pieces_is_shown_whole(shop: House) -> Non
     script = rf"printf 'a\305'; until [ -e {go} ]; do sleep 0.01; done; printf '\202b\n'"
     verb = Verb(shop, "exec", "--wait", "--", "sh", "-c", script, terminal=True)
     verb.wait_for(b"a")
-    time.sleep(0.15)  # three looks at the file, so that the halves are read apart
+    threading.Event().wait(0.15)  # three looks at the file, so that the halves are read apart
     go.touch()
     assert verb.ended() == 0
     assert verb.said.decode() == "ałb\r\n"

@@ -10,6 +10,7 @@ import itertools
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -24,10 +25,15 @@ import fcntl, os, signal, sys, time
 journal, our_word, *words = sys.argv[1:]
 job, attempt = os.environ["JOBD_JOB_ID"], os.environ.get("JOBD_ATTEMPT", ":1").rpartition(":")[2]
 
+def line(kind, how=""):
+    return f"{kind} {job} {attempt} {os.getpid()} {how}\n".encode()
+
+def opened():
+    return os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
 def note(kind, how=""):
-    line = f"{kind} {job} {attempt} {os.getpid()} {time.monotonic():.6f} {how}".rstrip() + "\n"
-    descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(descriptor, line.encode())
+    descriptor = opened()
+    os.write(descriptor, line(kind, how))
     os.close(descriptor)
 
 def others():
@@ -59,9 +65,8 @@ def up():
 
 def bare():
     """No environment is left, only the descriptors."""
-    line = f"up {job} {attempt} {os.getpid()} 0\n"
     code = (f"import os, time; os.write(os.open({journal!r}, os.O_WRONLY | os.O_APPEND), "
-            f"{line.encode()!r}); time.sleep(120)")
+            f"{line('up')!r}); time.sleep(120)")
     os.execve(sys.executable, [sys.executable, "-ISc", code, our_word], {})
 
 def hide():
@@ -74,6 +79,16 @@ def hold():
     descriptor = os.open(f"{journal}-{job}", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor
+
+def stranger():
+    """Somebody else's process, whom a daemon without CAP_KILL cannot end."""
+    os.setsid()
+    descriptor = opened()
+    os.setgid(65534)
+    os.setuid(65534)
+    os.write(descriptor, line("up"))
+    time.sleep(120)
+    os._exit(0)
 
 def chain():
     """Many short lives for a second: each process starts the next one and ends."""
@@ -95,6 +110,7 @@ CHILDREN = {
     "hidden": (hide,),
     "deaf-hidden": (deaf, hide),
     "chain": (os.setsid, chain),
+    "stranger": (stranger,),
 }
 
 note("begin")
@@ -156,7 +172,7 @@ class Villain:
         return int(self._house.cli("exec", "-q", *options, "--", *self.argv(*words)))
 
     def notes(self, kind: str) -> list[list[str]]:
-        """What its processes wrote: job, attempt, pid, time, and what more there is to say."""
+        """What its processes wrote: job, attempt, pid, and what more there is to say."""
         if not self._journal.exists():
             return []
         lines = [line.split() for line in self._journal.read_text().splitlines()]
@@ -216,5 +232,5 @@ def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> Any:
     end = time.monotonic() + deadline
     while not (found := condition()):
         assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
     return found

@@ -1,6 +1,7 @@
 """Commands of a daemon that was killed: ended, rescued, run again, and never beside themselves."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -187,3 +188,47 @@ def test_a_request_for_a_command_of_a_dead_daemon_waits_for_its_end(
     job = house.job(job_id)
     assert (job["status"], job["rescue_count"], job["execution_over"]) == (status, 0, 1)
     assert villain.left() == villain.overlaps() == []
+
+
+CANNOT_KILL = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
+
+
+def start_unable_to_kill(house: House) -> RunningDaemon:
+    """A daemon that may signal only processes of its own user."""
+    argv = house.argv("run", "--handlers", "handlers", "--path", str(house.code))
+    return house.run([*CANNOT_KILL, *argv], house.env).wait_ready()
+
+
+def can_be_unable() -> bool:
+    return os.geteuid() == 0 and shutil.which("setpriv") is not None
+
+
+@pytest.mark.skipif(not can_be_unable(), reason="only root can start a process of another user")
+@pytest.mark.parametrize("how", ["cancelled", "failed", "orphaned"])
+def test_a_survivor_that_cannot_be_killed_keeps_its_job(
+    house: House, villain: Villain, how: str
+) -> None:
+    """Zombie, then dead_letter naming the pid; no retry while it lives, a retry when it is gone."""
+    daemon = start_unable_to_kill(house)
+    last = ["ups=1", "exit=1"] if how == "failed" else ["sleep"]
+    job_id = villain.exec("once", "stranger", *last)
+    villain.wait_up(1 + (how != "failed"))
+    (stranger,) = (int(pid) for pid in villain.ups() if os.stat(f"/proc/{pid}").st_uid)
+    if how == "cancelled":
+        house.cli("cancel", str(job_id))
+    if how == "orphaned":
+        daemon.kill()
+        daemon = start_unable_to_kill(house)
+    until(lambda: house.status(job_id) == "zombie")
+    parked = daemon.wait_for("job.dead_lettered", job_id=job_id)
+    for reason in (parked["reason"], house.job(job_id)["dead_letter_reason"]):
+        assert reason.startswith("still executing")
+        assert f"pid {stranger}" in reason
+    assert house.job(job_id)["execution_over"] == 0
+    house.cli("retry", str(job_id), expect=1)
+    daemon.wait_for("job.completed", job_id=int(house.cli("exec", "-q", "--", "true")))
+    os.kill(stranger, signal.SIGKILL)
+    until(lambda: house.job(job_id)["execution_over"])
+    house.cli("retry", str(job_id))
+    daemon.wait_for("job.completed", job_id=job_id, attempt=2)
+    assert villain.overlaps() == []

@@ -39,8 +39,8 @@ def fill(db: sqlite3.Connection) -> None:
             "VALUES (?, 'sum', ?, ?, 5, ?)", (number, status, f'{{"n": {number}}}', over)
         )
         if not over:
-            db.execute("INSERT INTO job_attempts (job_id, attempt, outcome) VALUES (?, 1, 'zombie')",
-                       (number,))
+            db.execute("INSERT INTO job_attempts (job_id, attempt, outcome) "
+                       "VALUES (?, 1, 'zombie')", (number,))
     db.execute(schema.birth_trigger_sql())
 
 
