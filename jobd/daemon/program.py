@@ -122,10 +122,11 @@ class Stopper:
         self._kill_grace = kill_grace
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._finished = False
 
     def __call__(self) -> None:
         with self._lock:
-            if self._thread is None:
+            if self._thread is None and not self._finished:
                 self._thread = threading.Thread(target=self._stop, name="stopper", daemon=True)
                 self._thread.start()
 
@@ -134,7 +135,9 @@ class Stopper:
         return self._thread is not None
 
     def finish(self) -> None:
-        """Wait until it has done what it can."""
+        """Wait until it has done what it can; from now on a call does nothing."""
+        with self._lock:
+            self._finished = True
         if self._thread is not None:
             self._thread.join()
 

@@ -2,9 +2,12 @@
 
 import queue
 import threading
+import traceback
 from collections.abc import Callable
 
 from jobd import clock
+from jobd.core.job import Ending, Failed, Failure
+from jobd.core.lifecycle import FailureType
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.context import JobContext, Surroundings
 from jobd.daemon.runners import Runners
@@ -56,10 +59,19 @@ class JobWorker:
         self.current = attempt
         started = clock.monotonic()
         attempt.begin(self.name, threading.get_ident(), clock.now_ms(), self._running())
-        ending = self._runners.run(attempt, JobContext(attempt, self._surroundings))
+        ending = self._ending(attempt)
         attempt.ended = True
         self.current = None
         self._report(Ended(attempt, ending, clock.monotonic() - started))
+
+
+    def _ending(self, attempt: Attempt) -> Ending:
+        """How the attempt ends; an error of jobd's own fails it, and the worker lives on."""
+        try:
+            return self._runners.run(attempt, JobContext(attempt, self._surroundings))
+        except BaseException as error:  # noqa: BLE001 - a lost worker would be a lost place
+            text = f"jobd itself failed while it ran: {type(error).__name__}: {error}"
+            return Failed(Failure(FailureType.SYSTEM, text, traceback.format_exc()))
 
 
 class WorkerPool:

@@ -5,6 +5,7 @@ its command line, so that /proc tells who is left whatever became of the marker 
 each attempt begins by looking itself for processes of an earlier one.
 """
 
+import fcntl
 import io
 import itertools
 import os
@@ -90,11 +91,11 @@ def stranger():
     time.sleep(120)
     os._exit(0)
 
-def chain():
-    """Many short lives for a second: each process starts the next one and ends."""
+def chain(seconds=1):
+    """Many short lives: each process starts the next one and ends."""
     hold()
     note("up")
-    until = time.monotonic() + 1
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         time.sleep(0.002)
         fork()
@@ -110,6 +111,7 @@ CHILDREN = {
     "hidden": (hide,),
     "deaf-hidden": (deaf, hide),
     "chain": (os.setsid, chain),
+    "group-chain": (lambda: chain(60),),
     "stranger": (stranger,),
 }
 
@@ -194,6 +196,15 @@ class Villain:
     def overlaps(self) -> list[list[str]]:
         """The attempts that met a process of an earlier attempt."""
         return self.notes("overlap")
+
+    def is_free(self, job_id: int) -> bool:
+        """Whether no process of a chain is left; they pass its lock on, whatever pid they have."""
+        with open(f"{self._journal}-{job_id}") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
 
     def put_away(self) -> None:
         until(lambda: not [os.kill(pid, signal.SIGKILL) for pid in self.left()])

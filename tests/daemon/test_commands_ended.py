@@ -1,10 +1,13 @@
 """How commands are ended: by a deadline, a person, a stop of the daemon, or because they failed."""
 
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 
+from jobd.daemon.program import Stopper
 from tests.daemon.harness import House
 from tests.daemon.test_commands import Villain, until
 
@@ -66,6 +69,16 @@ def test_cancel_ends_whatever_the_program_started(shop: House, guest: Villain, k
     assert guest.left() == []
     job = shop.job(job_id)
     assert (job["status"], job["execution_over"]) == ("cancelled", 1)
+
+
+def test_cancel_ends_a_chain_of_short_lives_in_the_process_group(
+    shop: House, guest: Villain
+) -> None:
+    """No pid of it lives long enough to be found and signalled; a signal to the group ends it."""
+    job_id = up(guest, "group-chain", "sleep")
+    shop.cli("cancel", str(job_id))
+    shop.daemons[-1].wait_for("job.cancelled", job_id=job_id)
+    assert guest.is_free(job_id)
 
 
 def test_a_timeout_ends_everyone_before_the_next_attempt(shop: House, guest: Villain) -> None:
@@ -171,7 +184,7 @@ def test_a_command_may_finish_within_the_grace_of_a_stop(house: House) -> None:
 
 def test_a_stop_takes_the_time_that_deaf_commands_need(house: House, villain: Villain) -> None:
     """With a long kill_grace the daemon goes when its commands are dead, not before."""
-    daemon = house.start(timing__kill_grace="1500ms", timing__shutdown_grace="100ms")
+    daemon = house.start(timing__kill_grace="1200ms", timing__shutdown_grace="100ms")
     job_id = up(villain, "once", "deaf", "sleep")
     daemon.stop()
     assert villain.left() == []
@@ -186,3 +199,27 @@ def test_what_a_good_command_left_outlives_the_daemon_too(house: House, villain:
     first.kill()
     assert house.start().stop() == 0
     assert villain.left() == villain.ups()
+
+
+class Nothing:
+    """In place of a program of which nothing is left."""
+
+    def end_left(self, _kill_grace: float) -> list[int]:
+        return []
+
+
+def test_a_stop_at_the_very_moment_of_the_end_is_survived() -> None:
+    """Told to stop by one thread while the worker's thread has seen the end: no error in either."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(500):
+            stopper = Stopper(Nothing(), 0.0)  # type: ignore[arg-type]
+            caller = threading.Thread(target=stopper)
+            caller.start()
+            while not stopper.was_called:
+                pass
+            stopper.finish()
+            caller.join()
+    finally:
+        sys.setswitchinterval(before)

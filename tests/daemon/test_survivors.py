@@ -11,14 +11,14 @@ import pytest
 from tests.daemon.harness import House, RunningDaemon
 from tests.daemon.test_commands import Villain, until
 
-KILL_GRACE = 0.3
+KILL_GRACE = 0.15
 SLACK = 1.5
 """What the machine may add: twenty interpreters start and end on two cores."""
 
 
 @pytest.fixture
 def villain(house: House) -> Iterator[Villain]:
-    house.write_config(retry__worker_lost__initial_delay="10ms")
+    house.write_config(retry__worker_lost__initial_delay="10ms", timing__kill_grace="150ms")
     made = Villain(house)
     yield made
     made.put_away()
