@@ -22,7 +22,7 @@ from jobd.store.attempt_files import attempt_directory
 
 READY_WITHIN = 60.0
 TRY_AGAIN = 1.0
-PROGRAMS_SHARE = 0.7
+PROGRAMS_TAKE = 0.5
 LONGEST_MESSAGE = 2_000
 _HEAD = frozenset({"timestamp", "level", "event", "v", "message"})
 
@@ -57,7 +57,9 @@ class ProcessRunner:
         except OSError as error:
             text = f"its process could not be started: {error}"
             return Failed(Failure(classify(error, {}), text))
-        errand = Errand(attempt, context, child, self._surroundings.config().timing.kill_grace)
+        # The child must live to end the programs of `run()` itself, so it has a little longer.
+        grace = self._surroundings.config().timing.kill_grace + PROGRAMS_TAKE
+        errand = Errand(attempt, context, child, grace)
         ending = self._through(errand)
         if errand.may_leave:
             self._end_left(errand)
@@ -239,9 +241,7 @@ class _Gone(Exception):
 def _settings(config: Config) -> Frame:
     """What a child needs of the configuration."""
     table = {name: failure_type.value for name, failure_type in config.classify.items()}
-    # The child must live to end the programs of `run()` itself, so their grace is shorter.
-    grace = config.timing.kill_grace * PROGRAMS_SHARE
-    return [config.log.level, grace, table, asdict(config.limits)]
+    return [config.log.level, config.timing.kill_grace, table, asdict(config.limits)]
 
 
 def _log(context: JobContext, line: str) -> None:
