@@ -90,23 +90,8 @@ def test_a_flood_is_bounded_and_can_be_cancelled(flooded: House) -> None:
         assert kept[: MAX // 2] == (bytes(range(256)) * 400)[: MAX // 2]
 
 
-def test_the_marks_tell_how_much_was_cut(flooded: House) -> None:
-    """What is kept and what the marks say was cut add up to what was written."""
-    job_id = exec_python(flooded, WRITES_ON_AFTER_EACH_CUT)
-    flooded.daemons[-1].wait_for("job.completed", job_id=job_id)
-    kept = logs(flooded, str(job_id))[0]
-    cut = sum(int(number) for number in MARK.findall(kept))
-    assert kept.endswith(b"the end")
-    assert len(MARK.sub(b"", kept)) + cut == 600_007
 
 
-def test_a_failure_after_a_flood_is_told_in_the_programs_words(flooded: House) -> None:
-    """The error message is the program's last line, though its output was cut."""
-    words = r"b'noise ' * 50_000 + b'\nthe disk is on fire\n'"
-    job_id = exec_python(flooded, f"import os; os.write(2, {words}); os._exit(1)")
-    line = flooded.daemons[-1].wait_for("job.dead_lettered", job_id=job_id)
-    assert "the disk is on fire" in line["error"]
-    assert size(stream(flooded, job_id, "stderr")) < MAX + 100
 
 
 def test_what_a_good_command_left_behind_may_not_write_without_bound(flooded: House) -> None:
