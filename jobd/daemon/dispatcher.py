@@ -287,7 +287,8 @@ class Dispatcher:
         self._hand.put_down(batch.ended, monotonic)
         self._hand.take(self._database.connection, claimed, running)
         self._hand.take_verdicts(applied.verdicts, running)
-        self._look = self._look or bool(batch.ended or applied.settled)
+        # A replaced worker or a new limit makes room as well as an attempt that ended.
+        self._look |= bool(batch.ended or batch.writes or applied.settled or applied.verdicts)
         for checkpoint in batch.checkpoints:
             checkpoint.answer(kept=checkpoint.attempt.job.id in applied.checkpoints)
         self._report.applied(applied, claimed)

@@ -43,9 +43,10 @@ def test_a_thread_that_does_not_stop_goes_timeout_zombie_dead_letter(house: Hous
     """Its exact stack is kept, its place refilled, it never runs beside itself, retry refuses."""
     house.handlers(STUCK)
     gate = house.gate("shut")
-    daemon = house.start("--workers", "1")
+    # Both wait before the start: one look at the queue sees both, and has room for one.
     job_id = house.enqueue("stuck")
     other = house.enqueue("quick", {"n": 1})
+    daemon = house.start("--workers", "1")
 
     verdict = daemon.wait_for("job.timed_out", job_id=job_id)
     stack = house.attempts(job_id)[0]["stack"]
