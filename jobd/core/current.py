@@ -24,6 +24,8 @@ class CurrentJob(Protocol):
     attempt: int
     job_type: str
     queue: str
+    retry_count: int
+    """Retries used up by failures so far: 0 until the first one."""
 
     @property
     def log(self) -> Any:

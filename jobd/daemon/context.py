@@ -58,6 +58,7 @@ class JobContext:
         self._log: Any = None
         self.id = attempt.job.id
         self.attempt = attempt.job.attempt
+        self.retry_count = attempt.job.retry_count
         self.job_type = attempt.job.job_type
         self.queue = attempt.job.queue
         self.stopping: Stopping = attempt.stopping

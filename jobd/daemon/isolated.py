@@ -197,9 +197,11 @@ def main() -> None:
 
 
 def _job(
-    job_id: int, attempt: int, job_type: str, queue: str, payload: str, claimed_at: int
+    job_id: int, attempt: int, job_type: str, queue: str, payload: str, retry_count: int,
+    claimed_at: int,
 ) -> Job:
-    return Job(job_id, attempt, job_type, queue, payload, 0, 0, 0, 0, None, None, None, claimed_at)
+    return Job(job_id, attempt, job_type, queue, payload, 0, retry_count, 0, 0, None, None, None,
+               claimed_at)
 
 
 def _not_imported(error: HandlersError) -> Failed:

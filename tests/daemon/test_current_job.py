@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.daemon.harness import House
 
 HANDLERS = r"""
@@ -76,6 +78,13 @@ def heeds(how: str):
         except Exception:
             return "swallowed"
 
+@job("counts")
+def counts():
+    me = jobd.current_job()
+    if me.retry_count < 1:
+        raise jobd.Retry(after=0, failure_type="network")
+    return me.retry_count
+
 @job("threads")
 def threads():
     # A thread that the handler starts has no current job of its own.
@@ -118,6 +127,15 @@ def test_a_handler_knows_itself_and_its_log_lines_carry_it(house: House) -> None
     assert house.queue.get(job_id)["result"] == {
         "id": job_id, "attempt": 1, "type": "tells", "queue": "media", "stopping": False,
         "reason": None, "last": None}
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_handler_knows_how_many_retries_were_used(house: House, isolation: str) -> None:
+    """`retry_count` is 0 in the first attempt and 1 after its failure."""
+    daemon = with_handlers(house).start()
+    job_id = house.enqueue("counts", isolation=isolation)
+    daemon.wait_for("job.completed", job_id=job_id)
+    assert house.queue.get(job_id)["result"] == 1
 
 
 def test_progress_is_stored_and_only_the_latest(house: House) -> None:
