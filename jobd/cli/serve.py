@@ -13,6 +13,7 @@ from jobd.core.config import Config
 from jobd.daemon.daemon import Daemon
 from jobd.daemon.handlers import load_handlers
 from jobd.daemon.log_writer import LogWriter
+from jobd.daemon.systemd import Systemd
 from jobd.log import configure
 from jobd.store.connection import prepare_directory
 from jobd.store.daemon_lock import DaemonLock
@@ -27,6 +28,7 @@ def serve(args: argparse.Namespace) -> int:
     Raises:
         JobdError: it could not start.
     """
+    systemd = Systemd(os.environ)
     read = _reader(args)
     found = read()
     prepare_directory(found.db)
@@ -44,7 +46,7 @@ def serve(args: argparse.Namespace) -> int:
         return config
 
     try:
-        daemon = Daemon(found.db, found.config, handlers, reload)
+        daemon = Daemon(found.db, found.config, handlers, reload, systemd)
         if sys.stderr.isatty():
             print(f"jobd: pid {os.getpid()} on {found.db}; Ctrl-C lets running jobs finish "
                   f"({found.config.timing.shutdown_grace:g} s), a second Ctrl-C does not wait",

@@ -30,7 +30,8 @@ from jobd.daemon.runners import Runners
 from jobd.daemon.signals import RELOAD, STOPS, SignalBox
 from jobd.daemon.survivors import KILL_TAKES
 from jobd.daemon.sweeper import StepDetector, Sweeper
-from jobd.daemon.systemd import notify
+from jobd.daemon.systemd import Systemd
+from jobd.daemon.vitals import Vitals
 from jobd.daemon.wakeup import Wakeup
 from jobd.daemon.worker import Inbox, JobWorker, WorkerPool
 from jobd.log import logger
@@ -57,8 +58,10 @@ class Daemon:
         config: Config,
         handlers: Mapping[str, Handler],
         reload: Callable[[], Config],
+        systemd: Systemd,
     ) -> None:
         self._path = path
+        self._systemd = systemd
         self._reload = reload
         self._box = SignalBox()
         self._ready = False
@@ -82,6 +85,9 @@ class Daemon:
             self._running_clock, self._left_behind,
         )
         self._sweeper = Sweeper(self._patrol.sweeps())
+        self._vitals = Vitals(
+            systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report
+        )
 
     def run(self) -> int:
         """Work until a signal or a failure ends it; returns the exit status."""
@@ -94,6 +100,7 @@ class Daemon:
             self.dispatcher.start()
             self._sweeper.start()
             status = self._watch()
+            self._systemd.stopping()
             if self.dispatcher.failure is None and not self._replaced:
                 self._drain(status)
         return self._ended(status)
@@ -112,6 +119,8 @@ class Daemon:
             if number == RELOAD:
                 self._reload_configuration()
             self._look_at_the_clock()
+            if self._ready:
+                self._vitals.look(clock.monotonic())
             if identities(self._path) != self._files:
                 logger().error("store.replaced", database=str(self._path))
                 self._replaced = True
@@ -127,7 +136,7 @@ class Daemon:
     def _announced(self, what: str) -> None:
         if what == "ready":
             self._ready = True
-            notify("READY=1", f"MAINPID={os.getpid()}")
+            self._systemd.ready()
             logger().info("daemon.ready", pid=os.getpid(), daemon=self.identity.id)
         self._box.ring()
 
@@ -139,6 +148,14 @@ class Daemon:
             self.dispatcher.submit(claims.clamp_retries)
 
     def _reload_configuration(self) -> None:
+        if not self._ready:
+            self._take_over_configuration()
+            return
+        self._systemd.reloading(clock.monotonic())
+        self._take_over_configuration()
+        self._systemd.ready()
+
+    def _take_over_configuration(self) -> None:
         log = logger()
         try:
             new = self._reload()
@@ -155,7 +172,6 @@ class Daemon:
     def _drain(self, status: int) -> None:
         """Let running jobs finish within the grace, then leave what does not."""
         log = logger()
-        notify("STOPPING=1")
         grace = self._crew.config.timing.shutdown_grace
         log.info("daemon.stopping", grace_s=grace, in_hand=len(self.hand.attempts),
                  exit_status=status)
@@ -169,6 +185,7 @@ class Daemon:
         without_verdict = [attempt for attempt in left if not attempt.timed_out]
         self.dispatcher.submit(self._ledger.request_stop(without_verdict))
         self.dispatcher.submit(lambda db, now: daemons.sign_off(db, self.identity, now))
+        self._systemd.needs(LONGEST_FINISH + LAST_MOMENT)
         self.dispatcher.finish(LONGEST_FINISH)
         log.info("daemon.drained", finished=self.report.finished,
                  given_back=self.report.given_back,
@@ -189,7 +206,9 @@ class Daemon:
                 return True
             for attempt in waited_for:
                 attempt.tell_to_stop(StopReason.STOP, self.running())
-            if clock.monotonic() >= deadline:
+            now = clock.monotonic()
+            self._vitals.look_while_stopping(now, deadline - now)
+            if now >= deadline:
                 return False
             if self._box.wait(DRAIN_TICK) in STOPS:
                 return False

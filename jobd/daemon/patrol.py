@@ -12,12 +12,12 @@ from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import park_haunted
 from jobd.daemon.left_behind import LeftBehind
-from jobd.daemon.survivors import Left, end_left, survey
+from jobd.daemon.survivors import KILL_TAKES, Left, end_left, survey
 from jobd.daemon.sweeper import Sweep
 from jobd.daemon.sweeps import OrphanSweep, health, sweep_timeouts, sweep_zombies
 from jobd.daemon.worker import WorkerPool
 from jobd.log import logger
-from jobd.store import claims, daemons, outcomes
+from jobd.store import claims, daemons, outcomes, overview
 from jobd.store.attempt_files import cut
 from jobd.store.connection import Database
 from jobd.store.daemons import WorkerState
@@ -39,6 +39,9 @@ class Patrol:
         running_clock: clock.RunningClock,
         left_behind: LeftBehind,
     ) -> None:
+        self.ready = 0
+        self.dead_letters = 0
+        """Counted with each heartbeat, as `ready` is."""
         self._path = path
         self._crew = crew
         self._pool = pool
@@ -56,7 +59,7 @@ class Patrol:
         return [
             Sweep("timeouts", timing.sweep_interval, self.timeouts),
             Sweep("zombies", timing.sweep_interval, self.zombies),
-            Sweep("survivors", timing.sweep_interval, self.survivors),
+            Sweep("survivors", timing.sweep_interval, self.survivors, self._ending_takes),
             Sweep("heartbeat", timing.heartbeat, self.heartbeat),
         ]
 
@@ -77,6 +80,9 @@ class Patrol:
         for row in self._orphans.sweep(self._rows("zombies", ours=True), self._hand.attempts):
             logger().error("job.stray_found", job_id=row.id, attempt=row.attempt)
             self._dispatcher.submit(row)
+
+    def _ending_takes(self) -> float:
+        return self._crew.config.timing.kill_grace + KILL_TAKES
 
     def survivors(self) -> None:
         """End what dead daemons left running, and pass on the jobs for whom nothing runs any more.
@@ -115,12 +121,15 @@ class Patrol:
         self._show(states)
 
     def _log_pool(self, states: list[WorkerState], now: int) -> None:
-        depth, oldest = claims.depth(self._database("heartbeat").connection)
+        db = self._database("heartbeat").connection
+        self.ready, oldest = claims.depth(db)
+        self.dead_letters = overview.dead_letters(db)
         logger().info(
             "pool.health", workers=self._pool.size,
             busy=sum(state.job_id is not None for state in states),
             stuck=self._pool.stuck_count(), in_hand=len(self._hand.attempts),
-            ready=depth, oldest_ready_ms=oldest and now - oldest,
+            ready=self.ready, dead_letters=self.dead_letters,
+            oldest_ready_ms=oldest and now - oldest,
         )
 
     def _show(self, states: list[WorkerState]) -> None:

@@ -13,11 +13,8 @@ from typing import IO
 from jobd import clock
 from jobd.core.config import Commands
 from jobd.daemon.survivors import MARKER, Left, end_left, group_of, left_of, marker
+from jobd.daemon.systemd import is_private
 from jobd.store.attempt_files import make_directory, take_lock
-
-PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
-           "LISTEN_FDNAMES")
-"""What systemd gives to the daemon alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +163,7 @@ def allowed_environment(
     allowed = {
         name: value
         for name, value in environment.items()
-        if name not in PRIVATE
+        if not is_private(name)
         and any(fnmatch.fnmatchcase(name, pattern) for pattern in commands.environment)
     }
     return {**allowed, "PATH": commands.path, **added}
@@ -174,5 +171,5 @@ def allowed_environment(
 
 def inherited_environment(added: Mapping[str, str]) -> dict[str, str]:
     """All of ours but what systemd gave to the daemon alone, and what is added."""
-    ours = {name: value for name, value in os.environ.items() if name not in PRIVATE}
+    ours = {name: value for name, value in os.environ.items() if not is_private(name)}
     return {**ours, **added}

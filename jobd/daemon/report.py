@@ -30,11 +30,14 @@ class Report:
         self.log = logger()
         self.finished = 0
         self.given_back = 0
+        self.waits_for: str | None = None
+        """What keeps the next transaction from beginning or from its commit."""
         self._full_said_at: float | None = None
         self._locked_said = 0.0
 
     def applied(self, applied: Applied, claimed: list[Job]) -> None:
         """A transaction was committed."""
+        self.waits_for = None
         for ended, enqueued in applied.completed:
             self._completed(ended, enqueued)
         for verdict in applied.verdicts:
@@ -54,12 +57,15 @@ class Report:
         """Another process has held the write lock for `waited` seconds."""
         if waited < LOCKED_AFTER:
             self._locked_said = 0.0
-        elif waited - self._locked_said >= 10.0 or not self._locked_said:
+            return
+        self.waits_for = f"the write lock, for {waited:.0f} s now"
+        if waited - self._locked_said >= 10.0 or not self._locked_said:
             self._locked_said = waited
             self.log.warning("store.locked", database=str(path), waited_s=round(waited, 1),
                              holder_pid=write_lock_holder(path))
 
     def disk_full(self, error: str, monotonic: float) -> None:
+        self.waits_for = "disk space"
         if self._full_said_at is None or monotonic - self._full_said_at >= EVERY_MINUTE:
             self._full_said_at = monotonic
             self.log.error("store.full", error=error)

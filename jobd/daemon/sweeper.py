@@ -14,6 +14,7 @@ from apscheduler.triggers.base import BaseTrigger
 from jobd import clock
 from jobd.log import logger
 
+INTERVALS = 5
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -22,6 +23,8 @@ class Sweep:
     name: str
     interval: float
     call: Callable[[], None]
+    takes: Callable[[], float] = lambda: 0.0
+    """How long a call may take, where that is longer than the interval."""
 
 
 class FromNow(BaseTrigger):  # type: ignore[misc]
@@ -52,6 +55,7 @@ class Sweeper:
 
     def start(self) -> None:
         for sweep in self._sweeps:
+            self.entered[sweep.name] = clock.monotonic()
             self._scheduler.add_job(
                 self._enter, FromNow(sweep.interval), args=[sweep], id=sweep.name,
                 executor=sweep.name, next_run_time=datetime.now(UTC),
@@ -67,6 +71,13 @@ class Sweeper:
         now = datetime.now(UTC)
         for sweep in self._sweeps:
             self._scheduler.modify_job(sweep.name, next_run_time=now)
+
+    def late(self, now: float) -> list[str]:
+        """The sweeps that were not entered within five of their intervals."""
+        return [
+            sweep.name for sweep in self._sweeps
+            if now - self.entered.get(sweep.name, now) > INTERVALS * sweep.interval + sweep.takes()
+        ]
 
     def _enter(self, sweep: Sweep) -> None:
         self.entered[sweep.name] = clock.monotonic()
