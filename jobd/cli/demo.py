@@ -2,55 +2,72 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
-from jobd import clock
-from jobd.cli.demo_report import judge, print_report
-from jobd.core.lifecycle import COMPLETED, LIVE, JobStatus
+from jobd import clock, errors
+from jobd.cli.demo_jobs import planned
+from jobd.cli.demo_report import judge, print_next, print_report
+from jobd.cli.demo_screen import Screen
+from jobd.core.lifecycle import LIVE
 from jobd.queue import Queue
 from jobd.store import overview
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
 
-BAR_WIDTH = 30
 LOOK_EVERY = 0.1
-SAY_EVERY = 2.0
-KILL_AFTER = 0.3
 GIVE_UP_AFTER = 300.0
+MOST_DAEMONS = 4
 LONGEST_STOP = 15.0
+SETTINGS = """\
+[log]
+format = "json"
+[timing]
+kill_grace = "1s"
+shutdown_grace = "3s"
+"""
+MARK = "made-by-jobd-demo"
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = verbs.add_parser(
         "demo",
         help="see it work on real input, in about a minute",
-        description="Every .py file of Python's standard library becomes a job that parses it. "
-        "A real daemon runs them as a child process, is killed with SIGKILL in mid-work, and "
-        "started again. Exits 0 only if every job ended where it should.",
+        description="Every .py file of Python's standard library becomes a job that parses it, "
+        "and a few jobs get into trouble: one overruns its timeout, one fails twice, one kills "
+        "the daemon with SIGKILL. A real daemon runs them as a child process. Exits 0 only if "
+        "every job ended where it should.",
     )
     parser.add_argument("--dir", metavar="DIR", help="keep database and log in DIR "
                         "(default: a new directory for temporary files)")
-    parser.add_argument("--workers", type=int, default=4, metavar="N", help="run N jobs at a time")
-    parser.add_argument("--files", type=int, metavar="N", help="only N files, picked evenly")
+    parser.add_argument("--workers", type=_count, default=4, metavar="N",
+                        help="run N jobs at a time")
+    parser.add_argument("--files", type=_count, metavar="N", help="only N files, picked evenly")
     parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 100000")
+    return int(text)
 
 
 @dataclass
 class Stage:
-    """Where the demo plays: its directory, its daemon, and what it has seen."""
+    """Where the demo plays: its directory and its daemons, one after the other."""
 
     directory: Path
     workers: int
+    daemon: "subprocess.Popen[bytes] | None" = None
     started: float = field(default_factory=clock.monotonic)
     daemons: int = 0
-    killed: int = 0
 
     @property
     def db(self) -> Path:
@@ -60,7 +77,7 @@ class Stage:
     def log(self) -> Path:
         return self.directory / "jobd.log"
 
-    def start_daemon(self) -> "subprocess.Popen[bytes]":
+    def start_daemon(self) -> int:
         """The real daemon, as a child: the same command that a person would type."""
         self.daemons += 1
         own_settings = {name: value for name, value in os.environ.items()
@@ -69,78 +86,97 @@ class Stage:
                 "--db", str(self.db), "run", "--handlers", "jobd.cli.demo_handlers",
                 "--workers", str(self.workers)]
         with self.log.open("ab") as log:
-            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                    env=own_settings, start_new_session=True)
+            self.daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                           env=own_settings, start_new_session=True)
+        return self.daemon.pid
+
+    def stop_daemon(self) -> None:
+        """Whatever happened, no process stays behind."""
+        if self.daemon is None:
+            return
+        self.daemon.terminate()
+        try:
+            self.daemon.wait(LONGEST_STOP)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            self.daemon.kill()
+            self.daemon.wait()
 
 
 def run(args: argparse.Namespace) -> int:
-    directory = Path(args.dir or tempfile.mkdtemp(prefix="jobd-demo-")).absolute()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    stage = Stage(directory, args.workers)
-    _prepare(stage)
-    paths = _evenly(source_files(), args.files)
+    """Play the whole thing; 0 when every job ended where it should."""
+    stage = Stage(_directory(args.dir), args.workers)
+    plan = planned(stage.directory, args.files)
     with Queue(stage.db) as queue:
-        ids = queue.enqueue_many([("inspect_source", {"path": path}) for path in paths])
-    print(f"{len(ids)} source files of Python {sys.version.split()[0]} are jobs now, in {stage.db}")
-    _play(stage, list(map(int, ids)))
-    verdict = judge(stage.db, stage.log, dict(zip(map(int, ids), paths, strict=True)))
-    print_report(verdict, stage.db, stage.log, clock.monotonic() - stage.started, stage.killed)
-    return 0 if verdict.good else 1
+        ids = queue.enqueue_many((each.job_type, each.payload) for each in plan)
+    print(f"{len(ids)} jobs are enqueued in {stage.db}: most parse a source file of Python "
+          f"{sys.version.split()[0]}", flush=True)
+    with _signals_raise():
+        try:
+            _until_done(stage, len(ids))
+        except KeyboardInterrupt:
+            print(f"\nstopping; what is there stays in {stage.directory}", flush=True)
+            raise
+        finally:
+            stage.stop_daemon()
+    found = judge(stage.db, stage.log, dict(zip(map(int, ids), plan, strict=True)),
+                  deaths=stage.daemons - 1)
+    print_report(found, clock.monotonic() - stage.started)
+    print_next(found, stage.directory)
+    return errors.DONE if found.good else errors.FAILED
 
 
-def source_files() -> list[str]:
-    """Every .py file below the standard library, other people's packages left out."""
-    root = Path(sysconfig.get_path("stdlib"))
-    found = (path for path in root.rglob("*.py") if "site-packages" not in path.parts)
-    return sorted(str(path) for path in found if path.is_file())
+def _directory(wanted: str | None) -> Path:
+    """A directory of the demo's own, emptied of an earlier demo and of nothing else.
+
+    Raises:
+        BadInput: somebody else's database is there.
+    """
+    directory = Path(wanted or tempfile.mkdtemp(prefix="jobd-demo-")).absolute()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    names = ("jobd.db", "jobd.db-wal", "jobd.db-shm", "jobd.log", "jobd.toml")
+    if not (directory / MARK).exists():
+        taken = [name for name in names if (directory / name).exists()]
+        if taken:
+            raise errors.BadInput(
+                f"{directory / taken[0]} was not made by a demo: give --dir a directory of its own"
+            )
+    (directory / MARK).touch()
+    for name in names:
+        (directory / name).unlink(missing_ok=True)
+    (directory / "jobd.toml").write_text(SETTINGS)
+    return directory
 
 
-def _evenly(paths: list[str], count: int | None) -> list[str]:
-    """`count` of the paths, spread over all of them."""
-    if count is None or count >= len(paths):
-        return paths
-    return [paths[index * len(paths) // count] for index in range(max(count, 1))]
+def _until_done(stage: Stage, total: int) -> None:
+    """Show how it goes, and start the daemon again when it is gone.
+
+    Raises:
+        JobdError: the daemon does not live, or the jobs do not end.
+    """
+    screen = Screen(total)
+    stage.start_daemon()
+    with _watching(stage.db) as database:
+        while True:
+            counts = overview.counts(database.connection)
+            live = sum(counts[status] for status in LIVE)
+            screen.show(counts, final=not live)
+            if not live:
+                return
+            if stage.daemon is not None and stage.daemon.poll() is not None:
+                _start_again(stage, screen, stage.daemon)
+            if clock.monotonic() - stage.started > GIVE_UP_AFTER:
+                raise errors.JobdError(f"{live} jobs have not ended after {GIVE_UP_AFTER:.0f} s; "
+                                       f"the log is {stage.log}")
+            clock.pause(LOOK_EVERY)
 
 
-def _prepare(stage: Stage) -> None:
-    """A second run in the same directory begins anew, and reads no configuration but its own."""
-    for name in ("jobd.db", "jobd.db-wal", "jobd.db-shm", "jobd.log"):
-        (stage.directory / name).unlink(missing_ok=True)
-    (stage.directory / "jobd.toml").write_text('[log]\nformat = "json"\n')
-
-
-def _play(stage: Stage, ids: list[int]) -> None:
-    daemon = stage.start_daemon()
-    try:
-        with _watching(stage.db) as database:
-            daemon = _until_done(stage, database, daemon, len(ids))
-    finally:
-        _stop(daemon)
-
-
-def _until_done(
-    stage: Stage,
-    database: Database,
-    daemon: "subprocess.Popen[bytes]",
-    total: int,
-) -> "subprocess.Popen[bytes]":
-    """Show how it goes; kill the daemon once, and start it again whenever it is gone."""
-    screen = _Screen(total)
-    while True:
-        counts = overview.counts(database.connection)
-        live = sum(counts[status] for status in LIVE)
-        screen.show(counts, final=not live)
-        if not live or clock.monotonic() - stage.started > GIVE_UP_AFTER:
-            return daemon
-        if not stage.killed and counts[COMPLETED] > KILL_AFTER * total:
-            stage.killed += 1
-            daemon.kill()
-            daemon.wait()
-            screen.say(f"killed the daemon (pid {daemon.pid}) with SIGKILL in mid-work")
-        if daemon.poll() is not None:
-            daemon = stage.start_daemon()
-            screen.say(f"started the daemon again (pid {daemon.pid})")
-        clock.pause(LOOK_EVERY)
+def _start_again(stage: Stage, screen: Screen, dead: "subprocess.Popen[bytes]") -> None:
+    if dead.returncode != -signal.SIGKILL or stage.daemons >= MOST_DAEMONS:
+        last = stage.log.read_text(errors="replace").strip().rpartition("\n")[2]
+        raise errors.JobdError(f"the daemon ended with status {dead.returncode}; its log is "
+                               f"{stage.log}, and ends with\n{last}")
+    screen.say(f"the daemon (pid {dead.pid}) died by SIGKILL, in mid-work")
+    screen.say(f"started it again (pid {stage.start_daemon()}): what it had begun is rescued")
 
 
 @contextmanager
@@ -152,36 +188,15 @@ def _watching(path: Path) -> Iterator[Database]:
         database.close()
 
 
-def _stop(daemon: "subprocess.Popen[bytes]") -> None:
-    """Whatever happened, no process stays behind."""
-    daemon.terminate()
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with its daemon."""
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        daemon.wait(LONGEST_STOP)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        daemon.kill()
-        daemon.wait()
-
-
-class _Screen:
-    """A progress bar on a terminal, plain lines without one."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._terminal = sys.stdout.isatty()
-        self._said_at = -SAY_EVERY
-
-    def show(self, counts: dict[JobStatus, int], *, final: bool) -> None:
-        words = "  ".join(f"{status} {count}" for status, count in counts.items() if count)
-        if self._terminal:
-            done = self._total - sum(counts[status] for status in LIVE)
-            filled = round(BAR_WIDTH * done / max(self._total, 1))
-            print(f"\r[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {words}\x1b[K", end="",
-                  flush=True)
-            if final:
-                print()
-        elif final or clock.monotonic() - self._said_at >= SAY_EVERY:
-            self._said_at = clock.monotonic()
-            print(words, flush=True)
-
-    def say(self, sentence: str) -> None:
-        print(f"\r{sentence}\x1b[K" if self._terminal else sentence, flush=True)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,7 +1,9 @@
-"""The handler of `jobd demo`: what is in a Python source file."""
+"""The handlers of `jobd demo`: one that works, and four that get into trouble on purpose."""
 
 import ast
 import hashlib
+import os
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,3 +32,38 @@ def inspect_source(path: str) -> dict[str, Any]:
         "classes": sum(isinstance(node, ast.ClassDef) for node in nodes),
         "sha256": hashlib.sha256(source).hexdigest(),
     }
+
+
+@jobd.job("overrun_once", timeout=1)
+def overrun_once() -> str:
+    """Sleep past the deadline in the first attempt; the retry is quick."""
+    job = jobd.current_job()
+    if job.retry_count == 0:
+        job.sleep(60)  # raises jobd.Stopped at the deadline
+    return "in time"
+
+
+@jobd.job("kill_daemon_once")
+def kill_daemon_once() -> str:
+    """Kill the whole daemon with SIGKILL, once: the checkpoint is on disk before the blow."""
+    job = jobd.current_job()
+    if job.last_checkpoint is None:
+        job.checkpoint("about to kill")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "let live"
+
+
+@jobd.job("fail_twice")
+def fail_twice() -> str:
+    """A service that does not answer before the third attempt."""
+    if jobd.current_job().retry_count < 2:
+        raise ConnectionError("nobody answers")
+    return "answered"
+
+
+@jobd.job("resize")
+def resize(width: int) -> int:
+    """Refuse a width that no picture can have: ValueError is a `validation` failure."""
+    if width <= 0:
+        raise ValueError(f"width must be positive, not {width}")
+    return width

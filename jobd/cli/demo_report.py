@@ -1,75 +1,64 @@
-"""What the demo found at the end, checked against the files themselves, and how it is told."""
+"""What the demo found at the end, checked job by job, and how it is told."""
 
-import ast
 import contextlib
-import hashlib
 import json
-import warnings
+import os
+import shlex
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobd import clock
-from jobd.core.lifecycle import JobStatus
-from jobd.log import escape
+from jobd.cli.demo_jobs import Planned
+from jobd.cli.table import print_table, printable
+from jobd.core.lifecycle import COMPLETED, DEAD_LETTER, JobStatus
 from jobd.store import reading
 from jobd.store.opening import open_database
 from jobd.store.reading import Record
 
 SHOWN = 10
+SLOWEST = 5
 
 
 @dataclass
 class Judgement:
-    """Every job against what its file says it should have come to."""
+    """Every job beside what it should have come to."""
 
-    statuses: Counter[str] = field(default_factory=Counter)
-    dead: list[Record] = field(default_factory=list)
-    slowest: list[Record] = field(default_factory=list)
-    rescued: int = 0
+    jobs: dict[int, Record] = field(default_factory=dict)
+    plan: Mapping[int, Planned] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
         return not self.wrong
 
-    @property
-    def jobs(self) -> int:
-        return sum(self.statuses.values())
+    def in_status(self, status: JobStatus) -> list[Record]:
+        return [job for job in self.jobs.values() if job["status"] == status]
 
 
-def judge(db: Path, log: Path, paths: Mapping[int, str]) -> Judgement:
-    """Compare what database and log say with each file, parsed or hashed here again."""
-    found = Judgement()
-    records = _all_jobs(db)
-    lost = set(paths) - set(records)
-    found.wrong += [f"job {job_id} is lost ({paths[job_id]})" for job_id in sorted(lost)]
+def judge(db: Path, log: Path, plan: Mapping[int, Planned], deaths: int) -> Judgement:
+    """Compare what database and log say with what each job was made for."""
+    found = Judgement(plan=plan)
+    if deaths != 1:
+        found.wrong.append(f"the daemon died {deaths} times, not once")
     found.wrong += [f"job {job_id} completed {times} times by the log"
                     for job_id, times in _completions(log).items() if times > 1]
-    for job_id, record in records.items():
-        found.statuses[record["status"]] += 1
-        found.rescued += record["rescue_count"]
-        complaint = _complaint(record, Path(paths[job_id]))
-        if complaint:
-            found.wrong.append(f"job {job_id} {complaint} ({paths[job_id]})")
-    found.dead = [r for r in records.values() if r["status"] == JobStatus.DEAD_LETTER]
-    completed = [r for r in records.values() if r["status"] == JobStatus.COMPLETED]
-    found.slowest = sorted(completed, key=_duration, reverse=True)[:3]
-    return found
-
-
-def _all_jobs(db: Path) -> dict[int, Record]:
     database = open_database(db, now=clock.now_ms())
     try:
-        records: dict[int, Record] = {}
-        last = None
-        while page := reading.jobs(database.connection, limit=1_000, before_id=last):
-            records |= {record["id"]: record for record in page}
-            last = page[-1]["id"]
-        return dict(sorted(records.items()))
+        for job_id, each in plan.items():
+            job = reading.job(database.connection, job_id)
+            if job is None:
+                found.wrong.append(f"job {job_id} is lost ({each.title})")
+                continue
+            found.jobs[job_id] = job
+            complaint = each.check(job, reading.attempts(database.connection, job_id))
+            if complaint:
+                found.wrong.append(f"job {job_id} {complaint} ({each.title})")
     finally:
         database.close()
+    return found
 
 
 def _completions(log: Path) -> Counter[int]:
@@ -82,66 +71,80 @@ def _completions(log: Path) -> Counter[int]:
     return times
 
 
-def _complaint(record: Record, path: Path) -> str | None:
-    if record["status"] == JobStatus.COMPLETED:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        told = json.loads(record["result"])["sha256"]
-        return None if told == digest else "has the wrong digest"
-    if record["status"] == JobStatus.DEAD_LETTER:
-        if record["failure_type"] != "validation":
-            return f"is dead_letter as {record['failure_type']}: {record['error_message']}"
-        return "is dead_letter, but its file parses" if _parses(path) else None
-    return f"is {record['status']}"
-
-
-def _parses(path: Path) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            return False
-    return True
-
-
-def print_report(
-    found: Judgement, db: Path, log: Path, seconds: float, killed: int
-) -> None:
-    """The closing table, and what to type next."""
+def print_report(found: Judgement, seconds: float) -> None:
+    """The closing tables."""
+    counts = Counter(job["status"] for job in found.jobs.values())
+    rescued = sum(job["rescue_count"] for job in found.jobs.values())
     print()
-    for status, count in found.statuses.most_common():
-        print(f"  {status:<12} {count:>6}")
-    print(f"\n{found.jobs} jobs in {seconds:.1f} s, {found.jobs / seconds:.0f} jobs/s; "
-          f"the daemon was killed {killed} time(s), {found.rescued} job(s) were rescued")
-    _print_dead(found.dead)
-    if found.slowest:
-        slowest = ", ".join(
-            f"{Path(json.loads(r['payload'])['path']).name} {_duration(r)} ms"
-            for r in found.slowest
-        )
-        print(f"slowest: {escape(slowest)}")
+    print_table([{"status": status, "jobs": count} for status, count in counts.most_common()],
+                ["status", "jobs"])
+    print(f"\n{len(found.jobs)} jobs in {seconds:.1f} s: {len(found.jobs) / seconds:.0f} jobs/s, "
+          f"one SIGKILL of the daemon included; {rescued} rescued")
+    _print_trouble(found)
+    _print_dead(found)
+    _print_slowest(found)
     for sentence in found.wrong[:SHOWN]:
-        print(f"WRONG: {escape(sentence)}")
+        print(f"WRONG: {printable(sentence)}")
+    if len(found.wrong) > SHOWN:
+        print(f"WRONG: … and {len(found.wrong) - SHOWN} more")
     if found.good:
-        print("every job ended where it should: none lost, none twice, each result checked")
-    print(f"\ndatabase {db}\nlog      {log}\n\nlook around:")
-    for words in ("status", "list --status dead_letter", "show 1", "explain 1"):
-        print(f"  jobd --db {db} {words}")
+        print("\nevery job ended where it should: none lost, none twice, each result checked")
 
 
-def _print_dead(dead: list[Record]) -> None:
-    if not dead:
-        return
-    print(f"\n{len(dead)} dead letters, each a file that Python itself cannot parse:")
-    for record in dead[:SHOWN]:
-        name = Path(json.loads(record["payload"])["path"]).name
-        message = (record["error_message"] or "").splitlines()[0][:60]
-        print(f"  job {record['id']:<6} {escape(name):<34} {record['failure_type']}: "
-              f"{escape(message)}")
+def _print_trouble(found: Judgement) -> None:
+    print("\nmade for trouble:")
+    rows = [
+        {"id": job_id, "job": each.title, "attempts": found.jobs[job_id]["attempt"],
+         "status": found.jobs[job_id]["status"]}
+        for job_id, each in found.plan.items() if each.trouble and job_id in found.jobs
+    ]
+    print_table(rows, ["id", "job", "attempts", "status"])
+
+
+def _print_dead(found: Judgement) -> None:
+    dead = found.in_status(DEAD_LETTER)
+    rows = [
+        {"id": job["id"], "job": found.plan[job["id"]].title,
+         "failure_type": job["failure_type"],
+         "reason": (job["error_message"] or "").partition("\n")[0]}
+        for job in dead[:SHOWN]
+    ]
+    print(f"\ndead letters, parked for a person ({len(dead)}; most are files that Python's own "
+          f"tests keep broken):")
+    print_table(rows, ["id", "job", "failure_type", "reason"])
     if len(dead) > SHOWN:
-        print(f"  … and {len(dead) - SHOWN} more")
+        print(f"… and {len(dead) - SHOWN} more")
 
 
-def _duration(record: Record) -> int:
-    """From claim to completion, in ms."""
-    return int(record["completed_at"] - (record["started_at"] or record["completed_at"]))
+def _print_slowest(found: Judgement) -> None:
+    slowest = sorted(found.in_status(COMPLETED), key=_duration, reverse=True)[:SLOWEST]
+    rows = [{"id": job["id"], "job": found.plan[job["id"]].title, "ms": _duration(job)}
+            for job in slowest]
+    print("\nslowest:")
+    print_table(rows, ["id", "job", "ms"])
+
+
+def _duration(job: Record) -> int:
+    """How long its last attempt took, in ms."""
+    return int(job["completed_at"] - (job["started_at"] or job["completed_at"]))
+
+
+def print_next(found: Judgement, directory: Path) -> None:
+    """Where everything is, and what to type to look around."""
+    def one(status: JobStatus) -> int:
+        return next((job["id"] for job in found.in_status(status)), 1)
+
+    dead, completed = one(DEAD_LETTER), one(COMPLETED)
+    command = f"{_program()} --db {shlex.quote(str(directory / 'jobd.db'))}"
+    print(f"\ndatabase {directory / 'jobd.db'}\nlog      {directory / 'jobd.log'}\n\nlook around:")
+    for words in ("status", "list --status dead_letter", f"explain {dead}",
+                  f"history {completed}", f"show {completed}"):
+        print(f"  {command} {words}")
+    print(f"and to remove it all:\n  rm -r {shlex.quote(str(directory))}")
+
+
+def _program() -> str:
+    """How this program was called, so that what is printed can be typed."""
+    if os.path.basename(sys.argv[0]) == "jobd":
+        return shlex.quote(sys.argv[0])
+    return f"{shlex.quote(sys.executable)} -m jobd"
