@@ -1,6 +1,7 @@
 """`current_job()` for a handler in a thread: the attempt as its handler sees it."""
 
 import json
+import math
 import subprocess
 import tempfile
 import threading
@@ -79,9 +80,10 @@ class JobContext:
         return None if state is None else json.loads(state)
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        self._attempt.progress = (
-            float(done), None if total is None else float(total), clean_text(str(message), 500)
-        )
+        numbers = (float(done), None if total is None else float(total))
+        if not all(each is None or math.isfinite(each) for each in numbers):
+            raise errors.BadInput(f"progress({done!r}, {total!r}): neither may be infinite or NaN")
+        self._attempt.progress = (*numbers, clean_text(str(message), 500))
         self._attempt.progress_is_new = True
 
     def checkpoint(self, state: Any) -> None:

@@ -16,6 +16,7 @@ from jobd.core.job import (
     Snoozed,
     StopReason,
     Succeeded,
+    checked_delay,
 )
 from jobd.core.lifecycle import FailureType
 
@@ -124,6 +125,6 @@ def from_frame(frame: Frame, reason: StopReason | None) -> Ending:
         case ["failed", values]:
             return Failed(Failure(**{**values, "type": FailureType(values["type"])}))
         case ["snoozed", seconds]:
-            return Snoozed(seconds)
+            return Snoozed(checked_delay(seconds))
         case _:
             return EndedEarly(reason)

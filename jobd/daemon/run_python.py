@@ -23,6 +23,8 @@ from jobd.core.job import (
     Snoozed,
     Stopped,
     Succeeded,
+    checked_delay,
+    checked_type,
 )
 from jobd.core.lifecycle import FailureType
 from jobd.core.payload import clean_text, encode
@@ -49,7 +51,7 @@ class PythonRunner:
             result = call_as(context, lambda: self._call(attempt))
             return Succeeded(self._encoded(result), tuple(attempt.enqueued))
         except BaseException as error:  # noqa: BLE001 - any way out of a handler is an ending
-            return self._ending(attempt, error)
+            return self._ending_of_any(attempt, error)
         finally:
             if os.getpid() != pid:
                 # The handler forked, and this is the child: the daemon's threads are not here.
@@ -72,9 +74,12 @@ class PythonRunner:
     def _run_coroutine(self, attempt: Attempt, payload: dict[str, Any]) -> Any:
         if self._asyncio is None:
             self._asyncio = asyncio.Runner()
-        return self._asyncio.run(
+        result, error = self._asyncio.run(
             _interruptible(attempt, payload), context=contextvars.copy_context()
         )
+        if error is not None:
+            raise error
+        return result
 
     def _encoded(self, result: object) -> str | None:
         if result is None:
@@ -83,6 +88,14 @@ class PythonRunner:
             return encode(result, self._config().limits.max_result, "the handler's result")
         except BadInput as error:
             raise _Misfit(str(error)) from None
+
+    def _ending_of_any(self, attempt: Attempt, error: BaseException) -> Ending:
+        """What `error` comes to, though it may raise at every question about it."""
+        try:
+            return self._ending(attempt, error)
+        except BaseException as broken:  # noqa: BLE001 - see above
+            text = f"{class_name(error)}, which cannot be understood: {message_of(broken)}"
+            return Failed(Failure(FailureType.UNKNOWN, clean_text(text, LONGEST_MESSAGE)))
 
     def _ending(self, attempt: Attempt, error: BaseException) -> Ending:
         match error:
@@ -93,17 +106,24 @@ class PythonRunner:
             case _Misfit():
                 return Failed(Failure(FailureType.VALIDATION, clean_text(str(error))))
             case Snooze():
-                return Snoozed(error.seconds)
+                # Checked when they were made; a handler may have changed them since.
+                return Snoozed(checked_delay(error.seconds))
             case Retry():
-                return Failed(_failure(error, error.failure_type, after=error.after))
+                after = None if error.after is None else checked_delay(error.after)
+                return Failed(_failure(error, checked_type(error.failure_type), after=after))
             case Fail():
-                return Failed(_failure(error, error.failure_type, final=True))
+                return Failed(_failure(error, checked_type(error.failure_type), final=True))
             case _:
                 return Failed(_failure(error, classify(error, self._config().classify)))
 
 
-async def _interruptible(attempt: Attempt, payload: dict[str, Any]) -> Any:
-    """Await the handler so that the sweep can cancel it, and leave no task of it behind."""
+async def _interruptible(
+    attempt: Attempt, payload: dict[str, Any]
+) -> tuple[Any, BaseException | None]:
+    """Await the handler so that the sweep can cancel it, and leave no task of it behind.
+
+    What it raises is returned: the loop itself would look at it, and may not survive that.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101 - asyncio.Runner.run made it
     attempt.interrupt = lambda: loop.call_soon_threadsafe(task.cancel)
@@ -111,7 +131,11 @@ async def _interruptible(attempt: Attempt, payload: dict[str, Any]) -> Any:
         raise Stopped
     try:
         attempt.coroutine = attempt.handler.function(**payload)
-        return await attempt.coroutine
+        return await attempt.coroutine, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - any way out of a handler is an ending
+        return None, error
     finally:
         attempt.interrupt = attempt.coroutine = None
         left = asyncio.all_tasks() - {task}
@@ -140,22 +164,29 @@ def _failure(
     after: float | None = None,
     final: bool = False,
 ) -> Failure:
-    return Failure(failure_type, _message(error), _traceback(error), after, final)
+    return Failure(failure_type, message_of(error), _traceback(error), after, final)
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """What an exception says, with its class; never raises."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - an exception may fail even at naming itself
-        text = f"(its message raised {type(broken).__name__})"
-    named = text if isinstance(error, Retry | Fail) else f"{type(error).__name__}: {text}"
-    return clean_text(named, LONGEST_MESSAGE)
+    except BaseException as broken:  # noqa: BLE001 - an exception may fail even at naming itself
+        text = f"(its message raised {class_name(broken)})"
+    ours = issubclass(type(error), Retry | Fail)
+    return clean_text(text if ours else f"{class_name(error)}: {text}", LONGEST_MESSAGE)
+
+
+def class_name(error: BaseException) -> str:
+    """The name of its class, whatever its metaclass would rather say."""
+    name: str = type.__dict__["__name__"].__get__(type(error))
+    return name
 
 
 def _traceback(error: BaseException) -> str | None:
     try:
         return clean_text("".join(traceback.format_exception(_without_our_frames(error))))
-    except Exception:  # noqa: BLE001 - as in _message
+    except BaseException:  # noqa: BLE001 - as in message_of
         return None
 
 

@@ -10,6 +10,7 @@ from jobd.core.job import Ending, Failed, Failure
 from jobd.core.lifecycle import FailureType
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.context import JobContext, Surroundings
+from jobd.daemon.run_python import message_of
 from jobd.daemon.runners import Runners
 
 Inbox = queue.SimpleQueue[Attempt | None]
@@ -64,13 +65,12 @@ class JobWorker:
         self.current = None
         self._report(Ended(attempt, ending, clock.monotonic() - started))
 
-
     def _ending(self, attempt: Attempt) -> Ending:
         """How the attempt ends; an error of jobd's own fails it, and the worker lives on."""
         try:
             return self._runners.run(attempt, JobContext(attempt, self._surroundings))
         except BaseException as error:  # noqa: BLE001 - a lost worker would be a lost place
-            text = f"jobd itself failed while it ran: {type(error).__name__}: {error}"
+            text = f"jobd itself failed while it ran: {message_of(error)}"
             return Failed(Failure(FailureType.SYSTEM, text, traceback.format_exc()))
 
 
