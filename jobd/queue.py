@@ -61,7 +61,7 @@ class Queue:
     ) -> None:
         if synchronous not in ("full", "normal"):
             raise errors.BadInput(f"synchronous must be 'full' or 'normal', not {synchronous!r}")
-        self.path = Path(os.path.realpath(path))
+        self.path = Path(os.path.realpath(os.path.expanduser(path)))
         self._synchronous = synchronous
         self._max_payload = max_payload
         self._create = create
