@@ -8,20 +8,28 @@ from pathlib import Path
 
 from jobd.store.files import create_file
 
+UNFINISHED = ".part"
+
 
 def back_up(source: Path, target: Path) -> None:
     """Copy what is committed in `source` to the new file `target`, made with a tight mode.
 
     It reads on a connection of its own, so it may run while this process holds the write lock.
-    A copy that fails is removed.
+    `target` appears when the copy is whole and on disk; what was left of one that failed or was
+    killed is removed.
     """
-    os.close(create_file(target))
+    part = Path(f"{target}{UNFINISHED}")
+    _remove_unfinished(source)
+    os.close(create_file(part))
     try:
-        with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as copy:
+        with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(part)) as copy:
             reading.execute("PRAGMA wal_autocheckpoint = 0")
             reading.backup(copy)
+        _sync(part)
+        part.rename(target)
+        _sync(target.parent)
     except BaseException:
-        target.unlink()
+        _remove_unfinished(source)
         raise
 
 
@@ -31,3 +39,18 @@ def backup_path(database: Path, version: int, now: int) -> Path:
     base = f"{database}.backup-v{version}-{moment}"
     names = (Path(base + suffix) for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
     return next(path for path in names if not path.exists())
+
+
+def _remove_unfinished(database: Path) -> None:
+    """Only one process at a time makes backups: the caller holds the daemon's lock."""
+    for path in database.parent.iterdir():
+        if path.name.startswith(f"{database.name}.backup-") and UNFINISHED in path.suffix:
+            path.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -8,6 +8,7 @@ from collections import Counter
 from itertools import cycle
 from pathlib import Path
 
+import jobd
 from tests.daemon.harness import House, overlaps
 from tests.faults.walk import KILLED, WIDE, Run, Walker, keep, names, walk, walkers
 
@@ -132,3 +133,33 @@ def test_a_daemon_killed_at_any_step_loses_and_doubles_nothing(tmp_path: Path) -
         died = walk(made, one)
     assert names(died) >= BOUNDARIES
     print(f"\n{len(died)} crash points")
+
+
+ALONE = "exec 9>lock; flock -n 9 || echo overlap >> said; echo ran >> said; sleep 0.1; true"
+
+
+def test_a_daemon_killed_around_its_program_never_runs_it_twice_at_once(tmp_path: Path) -> None:
+    """Before it is started, once it runs, at its end, before it is reaped: the rescue ends it."""
+    with walkers(tmp_path, "", **QUICK_RESCUE) as made:
+        made[0].house.cli("exec", "--cwd", str(tmp_path), "--", "true")
+        begin = keep(made[0], tmp_path / "begin")
+
+        def one(walker: Walker, point: str) -> Run:
+            walker.begin_with(begin)
+            house = walker.house
+            with jobd.Queue(house.db) as queue:
+                queue.enqueue("exec", {"argv": ["sh", "-c", ALONE], "cwd": str(house.root)})
+            first = walker.daemon(fatal=point)
+            if first.status == KILLED:
+                walker.clean()
+            jobs = house.rows("SELECT status, attempt, rescue_count FROM job_queue ORDER BY id")
+            assert [job["status"] for job in jobs] == ["completed", "completed"], walker.said()
+            assert all(job["attempt"] == job["rescue_count"] + 1 for job in jobs)
+            said = (house.root / "said").read_text().split()
+            assert set(said) == {"ran"}
+            assert len(said) <= jobs[1]["attempt"]
+            return first
+
+        died = walk(made, one, only="its program")
+    assert names(died) == {"before its program", "after its program",
+                           "after the end of its program", "after its program is reaped"}

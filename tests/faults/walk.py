@@ -118,21 +118,26 @@ def walkers(root: Path, handlers: str = "", **settings: object) -> Iterator[list
             walker.put_away()
 
 
-def walk(made: Sequence[Walker], one: Callable[[Walker, str], Run]) -> list[str]:
-    """Call `one(walker, point)` for each crash point that there is; the points where it died."""
+def walk(
+    made: Sequence[Walker], one: Callable[[Walker, str], Run], only: str = ""
+) -> list[str]:
+    """Call `one(walker, point)` for each crash point that there is; the points where it died.
+
+    With `only`, for those that have this in their names.
+    """
 
     def share(walker: Walker, points: Sequence[str]) -> list[tuple[str, Run]]:
         return [(point, one(walker, point)) for point in points]
 
     seen: dict[str, bool] = {}
-    fresh = list(dict.fromkeys(one(made[0], "").passed))
+    fresh = [p for p in dict.fromkeys(one(made[0], "").passed) if only in p]
     with ThreadPoolExecutor(len(made)) as pool:
         while fresh:
             shares = [fresh[number::len(made)] for number in range(len(made))]
             runs = [each for found in pool.map(share, made, shares) for each in found]
             seen |= {point: run.status == KILLED for point, run in runs}
             fresh = [p for p in dict.fromkeys(p for _, run in runs for p in run.passed)
-                     if p not in seen]
+                     if p not in seen and only in p]
     return [point for point, died in seen.items() if died]
 
 
