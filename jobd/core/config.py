@@ -10,6 +10,7 @@ from jobd.core.lifecycle import FailureType
 from jobd.core.names import check_name
 from jobd.core.policy import DEFAULT_POLICIES, OWN_LIMIT, RetryPolicy
 from jobd.core.reading import Reading, find
+from jobd.core.sections import Commands, Limits, Log, QueueSettings
 from jobd.core.settings import (
     Choice,
     Duration,
@@ -21,12 +22,12 @@ from jobd.core.settings import (
     declared,
     setting,
 )
+from jobd.core.upkeep import Metrics, Retention
 from jobd.errors import BadInput, ConfigurationError
 
 T = TypeVar("T")
 _MODULE = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _HOUR, _DAY, _HUNDRED_YEARS = 3_600, 86_400, 36_525 * 86_400
-_BYTES = Whole(1, 256 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,59 +91,6 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueSettings:
-    """What the configuration says of one queue."""
-
-    concurrency: int | None = setting(
-        None, "How many jobs of this queue run at the same time.", Whole(1, 256)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Commands:
-    """What programs get that jobd starts."""
-
-    path: str = setting(
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "Where a program is looked for that is not named by its path, and its $PATH.",
-        Text("directories with \":\" between them"),
-    )
-    environment: tuple[str, ...] = setting(
-        ("HOME", "LANG", "LANGUAGE", "LC_*", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER"),
-        "The variables of the daemon that a program gets; * stands for the rest of a name.",
-        Texts("names of variables", "LC_*", r"[A-Za-z_][A-Za-z0-9_]*\*?"),
-    )
-    max_output: int = setting(
-        10 * 1024 * 1024, "The most bytes kept of each output stream of an attempt.", _BYTES
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What is logged, how, and where to."""
-
-    level: str = setting(
-        "info", "The least level that is logged.", Choice("debug", "info", "warning", "error")
-    )
-    format: str = setting(
-        "auto", "json, pretty, or auto: pretty on a terminal.", Choice("auto", "json", "pretty"),
-        reload=False,
-    )
-    file: str = setting(
-        "", "The file that the log goes to; empty is standard output.",
-        Text("a path", empty=True), reload=False,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How large what is stored may be, in bytes."""
-
-    max_payload: int = setting(1_048_576, "The largest payload of a job, in bytes.", _BYTES)
-    max_result: int = setting(1_048_576, "The largest result of a job, in bytes.", _BYTES)
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """All settings; `Config()` is every default."""
 
@@ -163,9 +111,11 @@ class Config:
     retry: Mapping[FailureType, RetryPolicy] = field(default_factory=lambda: DEFAULT_POLICIES)
     classify: Mapping[str, FailureType] = field(default_factory=lambda: MappingProxyType({}))
     queues: Mapping[str, QueueSettings] = field(default_factory=lambda: MappingProxyType({}))
-    log: Log = Log()
-    commands: Commands = Commands()
-    limits: Limits = Limits()
+    log: Log = field(default_factory=Log)
+    commands: Commands = field(default_factory=Commands)
+    limits: Limits = field(default_factory=Limits)
+    retention: Retention = field(default_factory=Retention)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def _check_queue(name: str) -> object:
@@ -220,18 +170,18 @@ def load(
 def _build(reading: Reading) -> Config:
     values = reading.values
     queues = {path[1] for path in reading.tables if path[0] == "queues" and len(path) > 1}
+    tables: dict[str, Any] = {
+        each.name: each.type(**_section(values, (each.name,)))
+        for each in fields(Config) if isinstance(each.type, type) and is_dataclass(each.type)
+    }
     return Config(
         **_section(values, ()),
-        pool=Pool(**_section(values, ("pool",))),
-        timing=Timing(**_section(values, ("timing",))),
+        **tables,
         retry=MappingProxyType({each: _policy(values, each) for each in FailureType}),
         classify=MappingProxyType(_section(values, ("classify",))),
         queues=MappingProxyType(
             {name: QueueSettings(**_section(values, ("queues", name))) for name in sorted(queues)}
         ),
-        log=Log(**_section(values, ("log",))),
-        commands=Commands(**_section(values, ("commands",))),
-        limits=Limits(**_section(values, ("limits",))),
     )
 
 

@@ -16,7 +16,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from jobd import clock
-from jobd.core.config import Config, Limits, Timing
+from jobd.core.config import Config, Timing
 from jobd.core.job import (
     EndedEarly,
     Ending,
@@ -32,6 +32,7 @@ from jobd.core.job import (
 from jobd.core.lifecycle import FailureType
 from jobd.core.payload import clean_text
 from jobd.core.registry import Handler
+from jobd.core.sections import Limits
 from jobd.daemon.attempt import Attempt
 from jobd.daemon.context import JobContext, Surroundings
 from jobd.daemon.control import Control

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from jobd import clock
-from jobd.core.config import Commands
+from jobd.core.sections import Commands
 from jobd.daemon.survivors import MARKER, Left, end_left, group_of, left_of, marker
 from jobd.daemon.systemd import is_private
 from jobd.store.attempt_files import make_directory, take_lock

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from jobd.core.config import SETTINGS, Config, QueueSettings, changes, load, relations, reloaded
+from jobd.core.config import SETTINGS, Config, changes, load, relations, reloaded
 from jobd.core.lifecycle import FailureType
 from jobd.core.policy import DEFAULT_POLICIES
+from jobd.core.sections import QueueSettings
 
 NOTHING: Mapping[str, str] = {}
 

@@ -52,6 +52,10 @@ WRONG = {
     "log.file": ("1", "write a path in quotes"),
     "limits.max_payload": ("0", "write a whole number from 1 to 268435456"),
     "limits.max_result": ('"1 MiB"', "write a whole number from 1 to 268435456"),
+    "retention.completed": ('"0s"', 'write a duration from 1 s to 36525 days'),
+    "retention.ended": ("7", 'write a duration such as "7s"'),
+    "metrics.file": ("1", "write a path in quotes"),
+    "metrics.interval": ('"none"', 'write a duration such as "500ms"'),
 }
 
 
