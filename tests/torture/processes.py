@@ -4,6 +4,7 @@ imported jobd, or started from nothing; and what became of each.
 The harness has one thread, so that forking is safe, and is the parent of all.
 """
 
+import ctypes
 import gc
 import os
 import runpy
@@ -16,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BROKEN = 70
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 HANDLERS = "tests.torture.handlers"
 
 
@@ -128,6 +131,8 @@ class Crowd:
         if pid == 0:
             status = BROKEN
             try:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                _die_with_parent()
                 os.setsid()
                 os.closerange(3, 256)
                 work()
@@ -156,6 +161,11 @@ class Crowd:
             os.execv(sys.executable, [sys.executable, "-m", "jobd", *argv])
         sys.argv[:] = ["jobd", *argv]
         runpy.run_module("jobd", run_name="__main__", alter_sys=True)
+
+
+def _die_with_parent() -> None:
+    """A harness that is killed leaves nobody behind."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _redirect(path: str, *descriptors: int) -> None:

@@ -4,6 +4,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,7 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run_under_the_shim()
     for name in [each for each in os.environ if each.startswith("JOBD_")]:
         del os.environ[name]
-    return _run(args)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return _run(args)
+    finally:
+        if "CLOCK_SHIM" in os.environ:
+            shutil.rmtree(Path(os.environ["CLOCK_SHIM"]).parent, ignore_errors=True)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -99,14 +105,13 @@ def _cycle(args: argparse.Namespace, number: int, totals: Totals) -> list[Violat
 
 
 def _run_under_the_shim() -> None:
-    """Start again with a wall clock that can be stepped, for us and all our children."""
-    with tempfile.TemporaryDirectory(prefix="torture-shim-") as directory:
-        library, offset = f"{directory}/clock_shim.so", Path(directory) / "offset"
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, str(SHIM)], check=True)
-        offset.write_bytes(bytes(8))
-        env = {**os.environ, "LD_PRELOAD": library, "CLOCK_SHIM": str(offset)}
-        argv = [sys.executable, "-m", "tests.torture", *sys.argv[1:]]
-        sys.exit(subprocess.run(argv, env=env, check=False).returncode)
+    """Become the same again with a wall clock that can be stepped, for us and all our children."""
+    directory = tempfile.mkdtemp(prefix="torture-shim-")
+    library, offset = f"{directory}/clock_shim.so", Path(directory) / "offset"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, str(SHIM)], check=True)
+    offset.write_bytes(bytes(8))
+    os.environ.update(LD_PRELOAD=library, CLOCK_SHIM=str(offset))
+    os.execv(sys.executable, [sys.executable, "-m", "tests.torture", *sys.argv[1:]])
 
 
 def _parser() -> argparse.ArgumentParser:
