@@ -34,7 +34,9 @@ def make_directory(database: Path, job_id: int, attempt: int) -> Path:
 def open_stream(directory: Path, name: str) -> int:
     """A file for one output stream, written at its end whoever else cuts it."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(directory / name, flags, 0o600)
+    # Whoever may read the job's payload and result may read this too.
+    group_reads = directory.stat().st_mode & 0o040
+    return os.open(directory / name, flags, 0o640 if group_reads else 0o600)
 
 
 def take_lock(directory: Path) -> int:

@@ -35,6 +35,30 @@ def test_systemd_finds_nothing_to_complain_of(tmp_path: Path) -> None:
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
 
 
+def exposure(tmp_path: Path, *texts: str) -> int:
+    """Ten times the score that `systemd-analyze security` gives; lower is better."""
+    unit = tmp_path / "jobd.service"
+    unit.write_text("\n".join(texts))
+    asked = ["systemd-analyze", "security", "--offline=yes", "--no-pager", unit]
+    said = subprocess.run(asked, capture_output=True, text=True, timeout=60).stdout
+    found = re.search(r"exposure level for jobd.service: (\d+)\.(\d)", said)
+    assert found, said
+    return int(found[1] + found[2])
+
+
+@needs_analyze
+def test_it_is_hardened_as_far_as_commands_run(tmp_path: Path) -> None:
+    """The exposure is at most 2.5 of 10, with programs of all kinds as jobs."""
+    assert exposure(tmp_path, UNIT.read_text()) <= 25
+
+
+@needs_analyze
+def test_it_is_hardened_further_for_handlers_alone(tmp_path: Path) -> None:
+    """With the drop-in the exposure is at most 1.1."""
+    drop_in = (ROOT / "systemd" / "handlers-only.conf").read_text()
+    assert exposure(tmp_path, UNIT.read_text(), drop_in) <= 11
+
+
 def test_it_stops_later_than_jobd_by_itself() -> None:
     """TimeoutStopSec leaves time for the default grace, the kill grace and the last commit."""
     timing = Config().timing
