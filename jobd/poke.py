@@ -28,9 +28,27 @@ def address(path: Path) -> Iterator[str]:
 
 def poke(database: Path) -> None:
     """Wake the daemon of `database`; nothing happens when none listens or its inbox is full."""
-    with (
-        contextlib.suppress(OSError),
-        address(socket_path(database)) as name,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,
-    ):
-        sender.sendto(b"\x01", name)
+    with contextlib.closing(Poker(database)) as poker:
+        poker.poke()
+
+
+class Poker:
+    """Pokes one daemon again and again, whether it is there or not, through one socket."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = socket_path(database)
+        self._socket: socket.socket | None = None
+
+    def poke(self) -> None:
+        """As the function `poke`."""
+        with contextlib.suppress(OSError):
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)
+            with address(self._path) as name:
+                self._socket.sendto(b"\x01", name)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

@@ -14,13 +14,14 @@ from typing import Any
 from jobd import clock, errors
 from jobd.core.job import NewJob
 from jobd.core.lifecycle import ENDED, JobStatus, Request
-from jobd.core.new_job import check_integer, new_job
+from jobd.core.new_job import check_integer, new_job, new_jobs
 from jobd.core.shown import shown
-from jobd.poke import poke
+from jobd.poke import Poker
 from jobd.store import enqueue as store_enqueue
 from jobd.store import reading, requests
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
+from jobd.store.producer_log import ProducerLog
 
 MAX_AT_ONCE = 100_000
 MAX_PAYLOAD = 1 << 20
@@ -32,11 +33,12 @@ Record = dict[str, Any]
 class JobId(int):
     """The id of a job; `created` is False when the key already belonged to a job."""
 
-    created: bool
+    created = True
 
     def __new__(cls, value: int, created: bool = True) -> "JobId":
         made = super().__new__(cls, value)
-        made.created = created
+        if not created:
+            made.created = False
         return made
 
 
@@ -62,12 +64,14 @@ class Queue:
         if synchronous not in ("full", "normal"):
             raise errors.BadInput(f"synchronous must be 'full' or 'normal', not {synchronous!r}")
         self.path = Path(os.path.realpath(os.path.expanduser(path)))
+        self._poker = Poker(self.path)
         self._synchronous = synchronous
         self._max_payload = max_payload
         self._create = create
         self._lock = threading.Lock()
         self._waiting: deque[_Submission] = deque()
         self._database: Database | None = None
+        self._log: ProducerLog | None = None
         _queues.add(self)
         with self._connection():
             pass
@@ -75,9 +79,11 @@ class Queue:
     def close(self) -> None:
         """Close the connection; the next call opens it again."""
         with self._lock:
-            if self._database is not None:
+            self._poker.close()
+            if self._database is not None and self._log is not None:
+                self._log.close()
                 self._database.close()
-                self._database = None
+                self._database = self._log = None
 
     def __enter__(self) -> "Queue":
         return self
@@ -97,7 +103,8 @@ class Queue:
         Raises:
             BadInput: the job cannot be stored as it is; nothing was written.
         """
-        return self._submit([self._new_job(job_type, payload, options)])[0]
+        made = new_job(job_type, payload, options, clock.now_ms(), self._max_payload)
+        return self._submit([made])[0]
 
     def enqueue_many(self, jobs: Iterable[tuple[Any, ...]], **options: Any) -> list[JobId]:
         """Put many jobs in, in one transaction: all or none.
@@ -105,12 +112,12 @@ class Queue:
         Each is `(job_type, payload)` or `(job_type, payload, options)`; `options` given here
         hold for all that do not say otherwise. At most 100,000 jobs a call.
         """
-        new_jobs = [self._from_tuple(index, entry, options) for index, entry in enumerate(jobs)]
-        if len(new_jobs) > MAX_AT_ONCE:
+        made = new_jobs(jobs, options, clock.now_ms(), self._max_payload)
+        if len(made) > MAX_AT_ONCE:
             raise errors.BadInput(
-                f"{len(new_jobs)} jobs in one call; at most {MAX_AT_ONCE} go into one transaction"
+                f"{len(made)} jobs in one call; at most {MAX_AT_ONCE} go into one transaction"
             )
-        return self._submit(new_jobs) if new_jobs else []
+        return self._submit(made) if made else []
 
     def get(self, job_id: int) -> Record:
         """The job as `jobd show --json` shows it: times in ISO 8601, payload and result as values.
@@ -155,7 +162,7 @@ class Queue:
         checked = check_integer("a job id", job_id, 1, LAST_ID)
         with self._connection() as database, database.transaction() as db:
             replied = requests.request(db, what, checked, clock.now_ms(), actor())
-        poke(self.path)
+        self._poker.poke()
         if replied.status is None:
             raise errors.NotFound(f"no job {job_id}")
         if replied.refusal:
@@ -185,9 +192,11 @@ class Queue:
 
     def _write_waiting(self) -> None:
         batch = []
-        with suppress(IndexError):  # an interrupted call may take its own out meanwhile
-            while True:
+        try:
+            while self._waiting:
                 batch.append(self._waiting.popleft())
+        except IndexError:
+            pass  # an interrupted call took its own out meanwhile
         try:
             self._write(batch)
         except sqlite3.IntegrityError:
@@ -210,29 +219,14 @@ class Queue:
     def _write(self, batch: list["_Submission"]) -> None:
         now = clock.now_ms()
         with self._opened().transaction() as db:
-            written = [store_enqueue.enqueue_many(db, entry.jobs, now) for entry in batch]
-        for submission, ids in zip(batch, written, strict=True):
-            submission.ids = [JobId(job_id, created) for job_id, created in ids]
+            jobs = [job for each in batch for job in each.jobs]
+            ids = iter(store_enqueue.enqueue_many(db, jobs, now))
+        for submission in batch:
+            submission.ids = [JobId(*next(ids)) for _ in submission.jobs]
             submission.done = True
-        poke(self.path)
-
-    def _new_job(
-        self, job_type: str, payload: Mapping[str, Any] | None, options: Mapping[str, Any]
-    ) -> NewJob:
-        return new_job(job_type, payload, options, clock.now_ms(), self._max_payload)
-
-    def _from_tuple(
-        self, index: int, entry: tuple[Any, ...], options: Mapping[str, Any]
-    ) -> NewJob:
-        try:
-            job_type, payload, own_options = entry if len(entry) == 3 else (*entry, {})
-            return self._new_job(job_type, payload, {**options, **own_options})
-        except errors.BadInput as error:
-            raise errors.BadInput(f"job {index}: {error}") from None
-        except (TypeError, ValueError):
-            raise errors.BadInput(
-                f"job {index}: give (job_type, payload) or (job_type, payload, options)"
-            ) from None
+        self._poker.poke()
+        if self._log is not None:
+            self._log.wrote(len(jobs))
 
     @contextmanager
     def _connection(self) -> Iterator[Database]:
@@ -243,10 +237,11 @@ class Queue:
         """In a forked child: an empty list, a lock and a connection of its own."""
         self._lock = threading.Lock()
         self._waiting = deque()
-        if self._database is not None:
-            _inherited.append(self._database)
+        if self._database is not None and self._log is not None:
+            _inherited.append((self._database, self._log))
             self._database.abandon()
-            self._database = None
+            self._log.abandon()
+            self._database = self._log = None
 
     def _opened(self) -> Database:
         if self._database is None:
@@ -257,12 +252,13 @@ class Queue:
                 shared=True,
                 now=clock.now_ms(),
             )
+            self._log = ProducerLog(self._database)
         return self._database
 
 
 _INTERRUPTED = "interrupted while writing: the jobs may or may not be stored"
 
-_inherited: list[Database] = []
+_inherited: list[tuple[Database, ProducerLog]] = []
 """Connections of a parent process: SQLite forbids closing them here, so they are kept alive."""
 
 _queues: weakref.WeakSet[Queue] = weakref.WeakSet()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from jobd.core.lifecycle import FailureType, JobStatus
 
@@ -103,9 +104,11 @@ class Failure:
     exit_status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job on its way into the store; everything in it has been checked. Times in ms."""
+class NewJob(NamedTuple):
+    """A job on its way into the store; everything in it has been checked. Times in ms.
+
+    A tuple, because producers make many of them and the store binds them as they are.
+    """
 
     job_type: str
     payload: str

@@ -1,6 +1,6 @@
 """Everything a caller may say about a new job, checked at the door."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,8 @@ def new_job(
     Raises:
         BadInput: names what is wrong with it.
     """
+    if not options:
+        return NewJob(check_name("job type", job_type), _payload(payload, max_payload))
     unknown = set(options) - _OPTIONS
     if unknown:
         raise BadInput(
@@ -36,7 +38,7 @@ def new_job(
     queue = options.get("queue")
     return NewJob(
         job_type=check_name("job type", job_type),
-        payload=encode_payload({} if payload is None else payload, max_payload),
+        payload=_payload(payload, max_payload),
         queue=None if queue is None else check_name("queue", queue),
         priority=check_integer("priority", options.get("priority", 0), -1000, 1000),
         scheduled_at=_scheduled_at(options, now),
@@ -46,6 +48,41 @@ def new_job(
         request_id=_key("request_id", options.get("request_id")),
         isolation=check_isolation(options.get("isolation")),
     )
+
+
+def new_jobs(
+    entries: Iterable[tuple[Any, ...]], options: Mapping[str, Any], now: int, max_payload: int
+) -> list[NewJob]:
+    """As `new_job` for each entry: `(job_type, payload)` or `(job_type, payload, its options)`.
+
+    What all entries of a job type share is checked once.
+
+    Raises:
+        BadInput: names the entry by its index, and what is wrong with it.
+    """
+    shared: dict[str, tuple[Any, ...]] = {}
+    made = []
+    for index, entry in enumerate(entries):
+        try:
+            if len(entry) == 3:
+                job_type, payload, own = entry
+                made.append(new_job(job_type, payload, {**options, **own}, now, max_payload))
+                continue
+            job_type, payload = entry
+            if job_type not in shared:
+                shared[job_type] = new_job(job_type, {}, options, now, max_payload)[2:]
+            made.append(NewJob(job_type, _payload(payload, max_payload), *shared[job_type]))
+        except BadInput as error:
+            raise BadInput(f"job {index}: {error}") from None
+        except (TypeError, ValueError):
+            raise BadInput(
+                f"job {index}: give (job_type, payload) or (job_type, payload, options)"
+            ) from None
+    return made
+
+
+def _payload(payload: Mapping[str, Any] | None, limit: int) -> str:
+    return "{}" if payload is None else encode_payload(payload, limit)
 
 
 def check_isolation(value: Any) -> str | None:

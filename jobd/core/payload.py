@@ -33,12 +33,14 @@ def encode(value: object, limit: int, what: str = "payload") -> str:
 
 def encode_payload(value: object, limit: int) -> str:
     """A payload as JSON text: an object whose keys become the handler's keyword arguments."""
-    if not isinstance(value, Mapping):
-        raise BadInput(f"payload must be a JSON object, not {_kind(value)}")
+    if type(value) is not dict:
+        if not isinstance(value, Mapping):
+            raise BadInput(f"payload must be a JSON object, not {_kind(value)}")
+        value = dict(value)
     for key in value:
         if not isinstance(key, str):
             raise BadInput(f"payload keys must be strings, not {_kind(key)}")
-    return encode(dict(value), limit)
+    return encode(value, limit)
 
 
 def parse_payload(text: str, limit: int) -> str:

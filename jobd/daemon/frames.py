@@ -108,7 +108,7 @@ def as_frame(ending: Ending) -> Frame:
     """An ending as JSON; why it ended early is the daemon's to say."""
     match ending:
         case Succeeded(result, enqueued):
-            return ["succeeded", result, [asdict(each) for each in enqueued]]
+            return ["succeeded", result, list(enqueued)]
         case Failed(failure):
             return ["failed", asdict(failure)]
         case Snoozed(seconds):
@@ -121,7 +121,7 @@ def from_frame(frame: Frame, reason: StopReason | None) -> Ending:
     """The ending that `as_frame` made; `reason` is what had asked it to end early."""
     match frame:
         case ["succeeded", result, enqueued]:
-            return Succeeded(result, tuple(NewJob(**each) for each in enqueued))
+            return Succeeded(result, tuple(NewJob(*each) for each in enqueued))
         case ["failed", values]:
             return Failed(Failure(**{**values, "type": FailureType(values["type"])}))
         case ["snoozed", seconds]:

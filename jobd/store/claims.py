@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from jobd.core.job import Job
 from jobd.core.lifecycle import CLAIM
-from jobd.store.verbs import quoted
+from jobd.store.verbs import UNCOMMON, quoted
 
 PROMOTED_AT_ONCE = 1_000
 
@@ -172,9 +172,9 @@ def to_give_back(db: sqlite3.Connection, buffered: Sequence[int]) -> list[int]:
 def clamp_retries(db: sqlite3.Connection, now: int) -> int:
     """After a step of the wall clock: no retry waits longer than its own delay from now."""
     rows = db.execute(
-        """
+        f"""
         UPDATE job_queue SET next_retry_at = :now + retry_delay_ms, due_at = :now + retry_delay_ms
-        WHERE status NOT IN ('pending', 'running', 'completed') AND status = 'retrying'
+        WHERE {UNCOMMON} AND status = 'retrying'
             AND ready = 0 AND due_at > :now + retry_delay_ms
         RETURNING id
         """,

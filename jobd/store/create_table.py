@@ -16,6 +16,9 @@ _TOKEN = re.compile(
     |(?P<operator><>|!=|<=|>=|==|\|\||->>|->|<<|>>|.)""",
     re.VERBOSE | re.DOTALL,
 )
+_SHORTCUT = re.compile(
+    r"(\w+) (?:= (?P<value>'[^']*')|is null) or (?P<list>\1 in \( '[^']*'(?: , '[^']*')* \))"
+)
 _IN_LIST = re.compile(r"\w+ in \( ('[^']*'(?: , '[^']*')*) \)")
 
 CLAUSES = frozenset(
@@ -116,7 +119,7 @@ def _column(tokens: list[str]) -> dict[str, str]:
     clauses: dict[str, str] = {"type": ""}
     for clause in _clauses(tokens):
         kind = clause[0] if clause[0] in CLAUSES else "type"
-        text = _text(clause)
+        text = _text(clause) if kind != "check" else _without_shortcut(_text(clause))
         clauses[kind] = f"{clauses[kind]} and {text}" if clauses.get(kind) else text
     clauses.pop("constraint", None)
     return clauses
@@ -188,6 +191,13 @@ def _without(tokens: list[str], words: list[str]) -> list[str]:
 
 def _text(tokens: list[str]) -> str:
     return _sorted_lists(" ".join(tokens))
+
+
+def _without_shortcut(check: str) -> str:
+    """`x = 'a' OR x IN ('a', …)` as the list alone, which allows the same; so with `x IS NULL`."""
+    return _SHORTCUT.sub(
+        lambda found: found["list"] if (found["value"] or "") in found["list"] else found[0], check
+    )
 
 
 def _sorted_lists(text: str) -> str:

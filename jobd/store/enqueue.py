@@ -2,37 +2,43 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
 
 from jobd.core.job import NewJob
 
-_VALUES = """
-    {job_type},
-    coalesce({queue}, (SELECT queue FROM job_types WHERE name = {job_type}), 'default'),
-    {payload}, {priority}, {scheduled_at}, :now, {max_retries}, {timeout_ms},
-    {unique_key}, {request_id}, {isolation},
-    coalesce({scheduled_at} <= :now, 1),
-    CASE WHEN {scheduled_at} > :now THEN {scheduled_at} END
-"""
+SLICE_JOBS = 10_000
+SLICE_BYTES = 32 << 20
+"""How much of a large call one statement takes: SQLite bounds the length of its parameters."""
+
 _COLUMNS = """
     job_type, queue, payload, priority, scheduled_at, created_at, max_retries, timeout_ms,
     unique_key, request_id, isolation, ready, due_at
 """
-_FIELDS = ("job_type", "payload", "queue", "priority", "scheduled_at", "timeout_ms",
-           "max_retries", "unique_key", "request_id", "isolation")
-_values_of = attrgetter(*_FIELDS)
+_VALUES = """
+    {job_type},
+    coalesce({queue}, (SELECT queue FROM job_types WHERE name = {job_type}), 'default'),
+    {payload}, {priority}, {scheduled_at}, {now}, {max_retries}, {timeout_ms},
+    {unique_key}, {request_id}, {isolation},
+    coalesce({scheduled_at} <= {now}, 1),
+    CASE WHEN {scheduled_at} > {now} THEN {scheduled_at} END
+"""
+_PLACES = {field: f"?{index}" for index, field in enumerate((*NewJob._fields, "now"), 1)}
 
 _ONE = f"""
-    INSERT INTO job_queue ({_COLUMNS})
-    VALUES ({_VALUES.format(**{field: f":{field}" for field in _FIELDS})})
+    INSERT INTO job_queue ({_COLUMNS}) VALUES ({_VALUES.format(**_PLACES)})
     ON CONFLICT DO NOTHING RETURNING id
 """
-_MANY = f"""
+_ALIKE = f"""
     INSERT INTO job_queue ({_COLUMNS})
-    SELECT {_VALUES.format(**{f: f"new.{f}" for f in _FIELDS})} FROM (
-        SELECT {", ".join(f"json_extract(value, '$[{i}]') AS {f}" for i, f in enumerate(_FIELDS))}
-        FROM json_each(:rows)
+    SELECT {_VALUES.format(**_PLACES | {"payload": "each_payload.value"})}
+    FROM json_each(?2) AS each_payload
+"""
+_MIXED = f"""
+    INSERT INTO job_queue ({_COLUMNS})
+    SELECT {_VALUES.format(**{field: f"new.{field}" for field in NewJob._fields}, now="?2")} FROM (
+        SELECT {", ".join(f"json_extract(value, '$[{index}]') AS {field}"
+                          for index, field in enumerate(NewJob._fields))}
+        FROM json_each(?1)
     ) AS new
 """
 _HOLDER = """
@@ -50,8 +56,7 @@ def enqueue(db: sqlite3.Connection, new: NewJob, now: int) -> tuple[int, bool]:
     A `request_id` that any kept job has, or a `unique_key` that a live job has, returns that
     job's id instead.
     """
-    values = dict(zip(_FIELDS, _values_of(new), strict=True)) | {"now": now}
-    rows = db.execute(_ONE, values).fetchall()
+    rows = db.execute(_ONE, (*new, now)).fetchall()
     if rows:
         return rows[0][0], True
     keys = {"request_id": new.request_id, "unique_key": new.unique_key}
@@ -62,12 +67,34 @@ def enqueue_many(
     db: sqlite3.Connection, jobs: Sequence[NewJob], now: int
 ) -> list[tuple[int, bool]]:
     """Insert jobs in order; as `enqueue` for each."""
-    if any(new.unique_key is not None or new.request_id is not None for new in jobs):
+    if len(jobs) == 1 or any(each.unique_key or each.request_id for each in jobs):
         return [enqueue(db, new, now) for new in jobs]
-    if not jobs:
-        return []
-    db.execute(_MANY, {"rows": json.dumps([_values_of(new) for new in jobs]), "now": now})
-    # Within one transaction AUTOINCREMENT hands out consecutive ids, in the order of the array.
-    last: int = db.execute("SELECT last_insert_rowid()").fetchone()[0]
-    return [(job_id, True) for job_id in range(last - len(jobs) + 1, last + 1)]
+    made: list[tuple[int, bool]] = []
+    for part in _slices(jobs):
+        _insert(db, part, now)
+        # Within one transaction AUTOINCREMENT hands out consecutive ids, in the array's order.
+        last: int = db.execute("SELECT last_insert_rowid()").fetchone()[0]
+        made += [(job_id, True) for job_id in range(last - len(part) + 1, last + 1)]
+    return made
 
+
+def _insert(db: sqlite3.Connection, jobs: Sequence[NewJob], now: int) -> None:
+    """Insert jobs without keys in one statement; it takes less when only their payloads differ."""
+    job_type, _, *rest = jobs[0]
+    if all(each[0] == job_type and [*each[2:]] == rest for each in jobs):
+        payloads = f"[{','.join(each.payload for each in jobs)}]"
+        db.execute(_ALIKE, (job_type, payloads, *rest, now))
+    else:
+        db.execute(_MIXED, (json.dumps(jobs), now))
+
+
+def _slices(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """The jobs in order, in parts that fit into one statement each."""
+    first = size = 0
+    for index, each in enumerate(jobs):
+        size += len(each.payload)
+        if index > first and (index - first == SLICE_JOBS or size > SLICE_BYTES):
+            yield jobs[first:index]
+            first, size = index, len(each.payload)
+    if first < len(jobs):
+        yield jobs[first:]

@@ -4,13 +4,14 @@ import sqlite3
 
 from jobd.core.lifecycle import COMPLETED, PENDING, JobStatus
 from jobd.store.reading import MANY, Record, records
+from jobd.store.verbs import UNCOMMON
 
 RECENT = 5
 COUNTED = 100_000
 
 # One statement is one snapshot. Everything but the two common statuses is counted in a partial
 # index that holds nothing else; completed is what remains of the whole.
-_COUNTS = """
+_COUNTS = f"""
     SELECT 'every', count(*) FROM job_queue
     UNION ALL SELECT 'waiting', count(*) FROM job_queue WHERE ready = 1
     UNION ALL SELECT 'waiting', count(*) FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL
@@ -19,14 +20,14 @@ _COUNTS = """
     UNION ALL SELECT 'running', count(*) FROM job_queue
         WHERE execution_over = 0 AND status = 'running'
     UNION ALL SELECT status, count(*) FROM job_queue
-        WHERE status NOT IN ('pending', 'running', 'completed') GROUP BY status
+        WHERE {UNCOMMON} GROUP BY status
 """
 
 # The second term is the index's own, without which it would not be taken.
-_DEAD_LETTERS = """
+_DEAD_LETTERS = f"""
     SELECT count(*) FROM (
         SELECT 1 FROM job_queue WHERE status = 'dead_letter'
-            AND status NOT IN ('pending', 'running', 'completed') LIMIT ?
+            AND {UNCOMMON} LIMIT ?
     )
 """
 

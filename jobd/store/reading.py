@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jobd.core.lifecycle import COMPLETED, PENDING, RUNNING, JobStatus
+from jobd.store.verbs import UNCOMMON
 
 Record = dict[str, Any]
 
@@ -91,7 +92,7 @@ def _by_index(
     if status is RUNNING:
         return ["execution_over = 0"], "+id", ""
     if status is not PENDING:
-        return ["status NOT IN ('pending', 'running', 'completed')"], "id", ""
+        return [UNCOMMON], "id", ""
     ids = [job_id for (job_id,) in db.execute(_WAITING_IDS, (FEW + 1,)).fetchall()]
     if len(ids) > FEW:
         return [], "id", ""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobd.core.lifecycle import CANCEL, REVIVE, JobStatus, Move, Request, answer
-from jobd.store.verbs import quoted
+from jobd.store.verbs import UNCOMMON, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ def ids_to_retry(
 ) -> list[int]:
     """Ids above `after` in these end statuses, in order: one slice of a bulk retry."""
     rows = db.execute(
-        """SELECT id FROM job_queue
-        WHERE status NOT IN ('pending', 'running', 'completed')
+        f"""SELECT id FROM job_queue
+        WHERE {UNCOMMON}
             AND status IN (SELECT value FROM json_each(?)) AND id > ?
         ORDER BY id LIMIT ?""",
         (json.dumps([str(status) for status in statuses]), after, limit),

@@ -10,6 +10,10 @@ from jobd.core.lifecycle import JobStatus, Move
 Write = Callable[[sqlite3.Connection, Sequence[Any], int], list[int]]
 
 
+UNCOMMON = "status <> 'pending' AND status <> 'running' AND status <> 'completed'"
+"""The condition of the index job_queue_uncommon; a query repeats it, or the index is not taken."""
+
+
 def quoted(statuses: Sequence[JobStatus]) -> str:
     """Statuses as the inside of an SQL IN (...)."""
     return ", ".join(f"'{status}'" for status in statuses)

@@ -7,6 +7,8 @@ from jobd.store.migrations.m003_allow_nine_statuses import COLUMNS as OLD_COLUMN
 from jobd.store.migrations.m003_allow_nine_statuses import TABLE as OLD_TABLE
 from jobd.store.migrations.migration import Migration, rebuild
 
+# SQLite builds a temporary index for a list of more than two values, each time a statement reaches
+# it: the commonest value stands before the list, and the index below has no list at all.
 TABLE = """
 CREATE TABLE job_queue (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -15,7 +17,7 @@ CREATE TABLE job_queue (
     payload TEXT NOT NULL DEFAULT '{}',
     priority INTEGER NOT NULL DEFAULT 0 CHECK (priority BETWEEN -1000 AND 1000),
     status TEXT NOT NULL DEFAULT 'pending' CHECK (
-        status IN (
+        status = 'pending' OR status IN (
             'pending', 'running', 'timeout', 'zombie', 'retrying', 'completed', 'failed',
             'dead_letter', 'cancelled'
         )
@@ -30,7 +32,7 @@ CREATE TABLE job_queue (
     started_at INTEGER,
     completed_at INTEGER,
     failure_type TEXT CHECK (
-        failure_type IN (
+        failure_type IS NULL OR failure_type IN (
             'network', 'timeout', 'resource', 'permission', 'configuration', 'validation',
             'system', 'worker_lost', 'unknown'
         )
@@ -72,7 +74,7 @@ INDEXES = (
     """CREATE INDEX job_queue_without_handler ON job_queue (job_type)
     WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')""",
     """CREATE INDEX job_queue_uncommon ON job_queue (status, id)
-    WHERE status NOT IN ('pending', 'running', 'completed')""",
+    WHERE status <> 'pending' AND status <> 'running' AND status <> 'completed'""",
     """CREATE UNIQUE INDEX job_queue_unique_key ON job_queue (unique_key)
     WHERE unique_key IS NOT NULL
     AND status IN ('pending', 'running', 'timeout', 'zombie', 'retrying')""",

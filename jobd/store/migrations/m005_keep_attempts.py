@@ -15,7 +15,7 @@ CREATE TABLE job_attempts (
         )
     ),
     failure_type TEXT CHECK (
-        failure_type IN (
+        failure_type IS NULL OR failure_type IN (
             'network', 'timeout', 'resource', 'permission', 'configuration', 'validation',
             'system', 'worker_lost', 'unknown'
         )

@@ -1,0 +1,61 @@
+"""A producer keeps the write-ahead log short while no daemon does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobd import Queue
+from jobd.store.connection import WAL_LIMIT
+from jobd.store.daemon_lock import DaemonLock
+from jobd.store.producer_log import COMMITS_BETWEEN
+
+PAGES_A_JOB = 3
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    with Queue(tmp_path / "jobd.db", synchronous="normal") as opened:
+        yield opened
+
+
+def log_size(queue: Queue) -> int:
+    return Path(f"{queue.path}-wal").stat().st_size
+
+
+def test_the_log_stays_short_without_a_daemon(queue: Queue) -> None:
+    """Many times what fits into the log is enqueued, and it is no longer than at the start."""
+    for number in range(5 * COMMITS_BETWEEN):
+        queue.enqueue("noop", {"number": number})
+    assert log_size(queue) <= WAL_LIMIT
+
+
+def test_large_transactions_count_for_more(queue: Queue) -> None:
+    """After a hundred thousand jobs in ten calls the log is as long as one call needs."""
+    longest = 0
+    for _ in range(10):
+        queue.enqueue_many([("noop", {})] * 10_000)
+        longest = longest or log_size(queue)
+    assert log_size(queue) <= 1.2 * longest
+
+
+def test_the_daemon_s_log_is_left_to_the_daemon(queue: Queue, tmp_path: Path) -> None:
+    """While its lock is held no producer checkpoints."""
+    lock = DaemonLock(queue.path)
+    assert lock.acquire(blocking=False)
+    for number in range(3 * COMMITS_BETWEEN):
+        queue.enqueue("noop", {"number": number})
+    lock.release()
+    assert log_size(queue) > 2 * COMMITS_BETWEEN * PAGES_A_JOB * 4_096
+
+
+def test_a_reader_in_the_middle_delays_it_and_loses_nothing(queue: Queue) -> None:
+    """With a snapshot held open the log grows; every job is there before and after."""
+    with Queue(queue.path) as other:
+        reader = other._opened().connection
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM job_queue").fetchone()
+        ids = [queue.enqueue("noop", {}) for _ in range(2 * COMMITS_BETWEEN)]
+        reader.execute("ROLLBACK")
+        ids += [queue.enqueue("noop", {}) for _ in range(2 * COMMITS_BETWEEN)]
+        assert reader.execute("SELECT count(*) FROM job_queue").fetchone() == (len(ids),)
