@@ -11,6 +11,7 @@ from jobd.cli import (
     history,
     logs,
     migrate,
+    prune,
     queue,
     release,
     retry,
@@ -41,5 +42,6 @@ VERBS: tuple[ModuleType, ...] = (
     workers,
     queue,
     check,
+    prune,
     migrate,
 )

@@ -8,10 +8,13 @@ only while the writing connection holds an empty BEGIN IMMEDIATE.
 from jobd import errors
 from jobd.daemon.report import Report
 from jobd.store.connection import Database
+from jobd.store.sizes import log_bytes
 
 ROWS_BETWEEN = 4_000
 QUIET_FOR = 1.0
 LONGEST_BETWEEN = 5.0
+SHORTEST_BETWEEN = 0.25
+LONG_LOG = 16 << 20
 
 
 class Checkpointer:
@@ -28,8 +31,13 @@ class Checkpointer:
     def after_commit(self, rows: int, now: float) -> None:
         self._rows += max(rows, 1)
         self._last_write = now
-        if self._rows >= ROWS_BETWEEN or now - self._last > LONGEST_BETWEEN:
+        since = now - self._last
+        if self._rows >= ROWS_BETWEEN or since > LONGEST_BETWEEN or self._is_long(since):
             self._run(now)
+
+    def _is_long(self, since: float) -> bool:
+        """Large payloads, deletions and pages given back fill the log with few rows."""
+        return since > SHORTEST_BETWEEN and log_bytes(self._writer.path) > LONG_LOG
 
     def others_wrote(self) -> None:
         self._rows += 1

@@ -31,6 +31,7 @@ from jobd.daemon.signals import RELOAD, STOPS, SignalBox
 from jobd.daemon.survivors import KILL_TAKES
 from jobd.daemon.sweeper import StepDetector, Sweeper
 from jobd.daemon.systemd import Systemd
+from jobd.daemon.upkeep import Upkeep
 from jobd.daemon.vitals import Vitals
 from jobd.daemon.wakeup import Wakeup
 from jobd.daemon.worker import Inbox, JobWorker, WorkerPool
@@ -84,7 +85,8 @@ class Daemon:
             path, self._crew, self._pool, self.hand, self.dispatcher,
             self._running_clock, self._left_behind,
         )
-        self._sweeper = Sweeper(self._patrol.sweeps())
+        self._upkeep = Upkeep(path, self._crew, self.dispatcher, self.hand, self.report)
+        self._sweeper = Sweeper([*self._patrol.sweeps(), self._upkeep.sweep()])
         self._vitals = Vitals(
             systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report
         )

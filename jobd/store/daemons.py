@@ -121,6 +121,11 @@ def _worker_values(daemon: DaemonIdentity, worker: WorkerState, now: int) -> dic
     }
 
 
+def seen(db: sqlite3.Connection, daemon: DaemonIdentity, now: int) -> None:
+    """The daemon is there: the smallest write there is."""
+    db.execute("UPDATE daemons SET seen_at = ? WHERE id = ?", (now, daemon.id))
+
+
 def sign_off(db: sqlite3.Connection, daemon: DaemonIdentity, now: int) -> None:
     """The daemon stops: say when, and take its workers off the list."""
     db.execute(
