@@ -18,6 +18,7 @@ from jobd.cli import (
     run,
     show,
     status,
+    tail,
     wait,
     workers,
 )
@@ -40,6 +41,7 @@ VERBS: tuple[ModuleType, ...] = (
     release,
     status,
     workers,
+    tail,
     queue,
     check,
     prune,
