@@ -2,11 +2,11 @@
 
 from jobd import errors
 from jobd.core.current import current_job
-from jobd.core.job import Fail, Retry, Snooze, Stopped
+from jobd.core.job import Fail, JobId, Retry, Snooze, Stopped
 from jobd.core.lifecycle import FailureType, JobStatus
 from jobd.core.registry import job
 from jobd.core.version import VERSION
-from jobd.queue import JobId, Queue
+from jobd.queue import Queue
 
 __version__ = VERSION
 

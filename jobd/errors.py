@@ -64,6 +64,10 @@ class DatabaseUnavailable(JobdError):
     exit_status = TEMPORARY
 
 
+class DatabaseReplaced(DatabaseUnavailable):
+    """Other files stand where those were that this process has open; nothing was written."""
+
+
 class OutcomeUnknown(JobdError):
     """The disk failed while a commit was synced: what was written may or may not exist."""
 

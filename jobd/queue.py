@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jobd import clock, errors
-from jobd.core.job import NewJob
+from jobd.core.job import JobId, NewJob
 from jobd.core.lifecycle import ENDED, JobStatus, Request
 from jobd.core.new_job import check_integer, new_job, new_jobs
 from jobd.core.shown import shown
@@ -30,17 +30,6 @@ LAST_ID = (1 << 63) - 1
 
 Record = dict[str, Any]
 
-class JobId(int):
-    """The id of a job; `created` is False when the key already belonged to a job."""
-
-    created = True
-
-    def __new__(cls, value: int, created: bool = True) -> "JobId":
-        made = super().__new__(cls, value)
-        if not created:
-            made.created = False
-        return made
-
 
 class Queue:
     """A producer's end of the queue in the database at `path`, made when it does not exist.
@@ -48,7 +37,7 @@ class Queue:
     Safe to use from many threads, and after a fork. When `enqueue` returns, the job is on disk.
 
     Every call may raise
-        DatabaseBusy, DatabaseFull, DatabaseUnavailable: nothing was written.
+        DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseReplaced: nothing was written.
         OutcomeUnknown: the disk failed while syncing; repeat with the same `request_id`.
         SchemaChanged: the database was migrated meanwhile.
     """
@@ -80,10 +69,13 @@ class Queue:
         """Close the connection; the next call opens it again."""
         with self._lock:
             self._poker.close()
-            if self._database is not None and self._log is not None:
-                self._log.close()
-                self._database.close()
-                self._database = self._log = None
+            self._close()
+
+    def _close(self) -> None:
+        if self._database is not None and self._log is not None:
+            self._log.close()
+            self._database.close()
+            self._database = self._log = None
 
     def __enter__(self) -> "Queue":
         return self
@@ -218,7 +210,7 @@ class Queue:
 
     def _write(self, batch: list["_Submission"]) -> None:
         now = clock.now_ms()
-        with self._opened().transaction() as db:
+        with self._current() as database, database.transaction() as db:
             jobs = [job for each in batch for job in each.jobs]
             ids = iter(store_enqueue.enqueue_many(db, jobs, now))
         for submission in batch:
@@ -230,8 +222,19 @@ class Queue:
 
     @contextmanager
     def _connection(self) -> Iterator[Database]:
-        with self._lock:
-            yield self._opened()
+        with self._lock, self._current() as database:
+            yield database
+
+    @contextmanager
+    def _current(self) -> Iterator[Database]:
+        """The open database; when other files stand there now, the next call opens those."""
+        database = self._opened()
+        try:
+            database.check_files()
+            yield database
+        except errors.DatabaseReplaced:
+            self._close()
+            raise
 
     def _start_anew(self) -> None:
         """In a forked child: an empty list, a lock and a connection of its own."""

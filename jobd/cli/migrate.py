@@ -11,7 +11,8 @@ from pathlib import Path
 from jobd import clock
 from jobd.cli.options import settings
 from jobd.errors import CONFIGURATION, DONE, BadInput, DaemonActive
-from jobd.store.connection import Database, translated
+from jobd.store.complaints import translated
+from jobd.store.connection import Database
 from jobd.store.daemon_lock import DaemonLock
 from jobd.store.migrator import Change, MigrationManager, MigrationStatus
 from jobd.store.opening import open_database

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from jobd import clock
 from jobd.cli.options import Settings
-from jobd.store.connection import Database, translated
+from jobd.store.complaints import translated
+from jobd.store.connection import Database
 from jobd.store.opening import open_database
 
 

@@ -8,11 +8,16 @@ only while the writing connection holds an empty BEGIN IMMEDIATE.
 from jobd import errors
 from jobd.daemon.report import Report
 from jobd.store.connection import Database
+from jobd.store.files import readers
 from jobd.store.sizes import log_bytes
 
 ROWS_BETWEEN = 4_000
 QUIET_FOR = 1.0
 LONGEST_BETWEEN = 5.0
+PAGE = 4_096
+HELD_BACK_PAGES = (16 << 20) // PAGE
+HELD_BACK_FOR = 1.5
+"""A longer log, moved no further for so many seconds, is held back by a reader."""
 SHORTEST_BETWEEN = 0.25
 LONG_LOG = 16 << 20
 
@@ -25,6 +30,8 @@ class Checkpointer:
         self._second = second
         self._report = report
         self._rows = 0
+        self._moved = 0
+        self._held_since = 0.0
         self._last = 0.0
         self._last_write = 0.0
 
@@ -51,9 +58,16 @@ class Checkpointer:
         self._last = now
         self._last_write = now
         try:
-            if self._writer.checkpoint_with(self._second):
-                self._rows = 0
+            pages, moved = self._writer.checkpoint_with(self._second)
         except errors.DatabaseBusy:
-            pass  # someone writes; the next quiet moment will do
+            return  # someone writes; the next quiet moment will do
         except (errors.DatabaseFull, errors.DatabaseUnavailable) as error:
-            self._report.checkpoint_failed(str(error))
+            self._report.checkpoint_failed(str(error), now)
+            return
+        self._report.checkpointed()
+        if pages == moved:
+            self._rows = 0
+        if pages == moved or moved != self._moved:
+            self._moved, self._held_since = moved, now
+        elif pages > HELD_BACK_PAGES and now - self._held_since >= HELD_BACK_FOR:
+            self._report.held_back(pages * PAGE, readers(self._writer.path), now)

@@ -22,6 +22,7 @@ from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
 from jobd.daemon.left_behind import LeftBehind
 from jobd.daemon.patrol import Patrol
+from jobd.daemon.place import Place
 from jobd.daemon.report import Report, job_log
 from jobd.daemon.run_command import CommandRunner
 from jobd.daemon.run_process import ProcessRunner
@@ -37,8 +38,8 @@ from jobd.daemon.wakeup import Wakeup
 from jobd.daemon.worker import Inbox, JobWorker, WorkerPool
 from jobd.log import logger
 from jobd.store import claims, daemons
+from jobd.store.connection import Database
 from jobd.store.daemons import DaemonIdentity
-from jobd.store.files import identities
 from jobd.store.opening import open_database
 
 TICK = 0.5
@@ -79,8 +80,9 @@ class Daemon:
         self._pool = WorkerPool(config.pool.workers, self._worker)
         self.hand = Hand(self._pool, self._crew)
         self._ledger = Ledger(self.identity.id, self._crew.policy, random.random)
+        self._writer = self._open_writer(path)
         self.dispatcher = self._dispatcher(path)
-        self._files = identities(path)
+        self._place = Place(path)
         self._patrol = Patrol(
             path, self._crew, self._pool, self.hand, self.dispatcher,
             self._running_clock, self._left_behind,
@@ -123,9 +125,10 @@ class Daemon:
             self._look_at_the_clock()
             if self._ready:
                 self._vitals.look(clock.monotonic())
-            if identities(self._path) != self._files:
-                logger().error("store.replaced", database=str(self._path))
+            if self._place.is_taken():
                 self._replaced = True
+                self.dispatcher.finish(LONGEST_FINISH)
+                self._place.save(self._writer.connection)
                 return errors.TEMPORARY
             if not self.dispatcher.is_alive():
                 return errors.TEMPORARY
@@ -218,7 +221,7 @@ class Daemon:
 
     def _ended(self, status: int) -> int:
         failure = self.dispatcher.failure
-        if failure is not None:
+        if failure is not None and not self._replaced:
             status = getattr(failure, "exit_status", errors.TEMPORARY)
             logger().error("daemon.failed", error=f"{type(failure).__name__}: {failure}",
                            exc_info=None if isinstance(failure, errors.JobdError) else failure)
@@ -230,14 +233,19 @@ class Daemon:
 
     # Construction.
 
-    def _dispatcher(self, path: Path) -> Dispatcher:
-        now, synchronous = clock.now_ms(), self._crew.config.synchronous
+    def _open_writer(self, path: Path) -> Database:
+        synchronous = self._crew.config.synchronous
         writer = open_database(
-            path, create=True, shared=True, synchronous=synchronous, check="drift", now=now
+            path, create=True, shared=True, synchronous=synchronous, check="drift",
+            now=clock.now_ms(),
         )
-        second = open_database(path, shared=True, now=now)
         with suppress(errors.DatabaseFull, errors.DatabaseBusy):
             writer.grow_wal()
+        return writer
+
+    def _dispatcher(self, path: Path) -> Dispatcher:
+        writer = self._writer
+        second = open_database(path, shared=True, now=clock.now_ms())
         return Dispatcher(
             writer, Checkpointer(writer, second, self.report), self._wakeup, self.hand, self._crew,
             self._ledger, self.report, self.running,

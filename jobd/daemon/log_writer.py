@@ -11,6 +11,7 @@ from jobd.log import CONTRACT_VERSION
 
 LINES_HELD = 100_000
 PATIENCE = 1.0
+NEWLINE = ord("\n")
 _A_BATCH = 512
 
 
@@ -31,6 +32,7 @@ class LogWriter:
         self._lines: deque[str] = deque()
         self._room = threading.Condition()
         self._dropped = 0
+        self._torn = False
         self._last_written = clock.monotonic()
         self._stopping = False
         self._idle = False
@@ -88,27 +90,36 @@ class LogWriter:
             self._room.notify_all()
 
     def _write_all(self, data: bytes) -> None:
-        view = memoryview(data)
+        # Nothing may stand on the line of which only the beginning could be written.
+        view = memoryview(b"\n" * self._torn + data)
         while view:
             try:
-                view = view[os.write(self._descriptor, view) :]
+                written = os.write(self._descriptor, view)
             except OSError:
                 # A full disk or a reader that has gone: the jobs matter more than their log.
-                self._dropped += data.count(b"\n")
+                self._dropped += bytes(view).count(b"\n")
                 return
+            self._torn = view[written - 1] != NEWLINE
+            view = view[written:]
             self._last_written = clock.monotonic()
 
     def _reopen_when_moved(self) -> None:
-        if self._path is None:
+        if self._path is None or not self._moved_away(self._path):
             return
         try:
-            there, ours = os.stat(self._path), os.fstat(self._descriptor)
-            moved = (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
-        except FileNotFoundError:
-            moved = True
-        if moved:
-            os.close(self._descriptor)
-            self._descriptor = _open(self._path)
+            fresh = _open(self._path)
+        except OSError:
+            return  # no room or no right to make one now: the old file still takes lines
+        os.close(self._descriptor)
+        self._descriptor = fresh
+
+    def _moved_away(self, path: Path) -> bool:
+        ours = os.fstat(self._descriptor)
+        try:
+            there = os.stat(path)
+        except OSError:
+            return True
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
 
 
 def _open(path: Path) -> int:

@@ -1,5 +1,6 @@
 """What the dispatcher logs: only what is already durable, one outcome line per attempt."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Report:
         self.given_back = 0
         self.waits_for: str | None = None
         """What keeps the next transaction from beginning or from its commit."""
-        self._full_said_at: float | None = None
+        self._said: dict[str, float] = {}
         self._locked_said = 0.0
 
     def applied(self, applied: Applied, claimed: list[Job]) -> None:
@@ -49,8 +50,7 @@ class Report:
         for job in claimed:
             self.log.debug("job.claimed", job_id=job.id, job_type=job.job_type, queue=job.queue,
                            attempt=job.attempt, buffered=job.buffered)
-        if self._full_said_at is not None:
-            self._full_said_at = None
+        if self._said.pop("store.full", None) is not None:
             self.log.info("store.recovered")
 
     def locked(self, waited: float, path: Path) -> None:
@@ -66,13 +66,32 @@ class Report:
 
     def disk_full(self, error: str, monotonic: float) -> None:
         self.waits_for = "disk space"
-        if self._full_said_at is None or monotonic - self._full_said_at >= EVERY_MINUTE:
-            self._full_said_at = monotonic
+        if self._may_say("store.full", monotonic):
             self.log.error("store.full", error=error)
 
-    def checkpoint_failed(self, error: str) -> None:
+    def checkpoint_failed(self, error: str, monotonic: float) -> None:
         """The write-ahead log could not be moved into the file; it grows until it can."""
-        self.log.warning("store.checkpoint_failed", error=error)
+        if self._may_say("store.checkpoint_failed", monotonic):
+            self.log.warning("store.checkpoint_failed", error=error)
+
+    def held_back(self, size: int, readers: list[int], monotonic: float) -> None:
+        """Readers need the write-ahead log, which cannot be moved and grows."""
+        if self._may_say("store.log_held_back", monotonic):
+            others = [pid for pid in readers if pid != os.getpid()]
+            self.log.warning("store.log_held_back", bytes=size, reader_pids=others or readers)
+
+    def checkpointed(self) -> None:
+        """The write-ahead log was moved, as far as readers allow."""
+        if self._said.pop("store.checkpoint_failed", None) is not None:
+            self.log.info("store.recovered")
+
+    def _may_say(self, event: str, monotonic: float) -> bool:
+        """Once a minute for as long as it lasts."""
+        said = self._said.get(event)
+        if said is not None and monotonic - said < EVERY_MINUTE:
+            return False
+        self._said[event] = monotonic
+        return True
 
     def row_refused(self, attempt: Attempt, error: str) -> None:
         self.log.error("store.row_refused", **_keys(attempt), error=error)

@@ -33,10 +33,33 @@ def back_up(source: Path, target: Path) -> None:
         raise
 
 
+def save(source: sqlite3.Connection, database: Path, now: int) -> Path:
+    """Copy what this connection sees of a database whose files were removed or replaced.
+
+    Returns the new file beside `database`; nothing of the old one has a name any more, so it is
+    gone when this process ends.
+
+    Raises:
+        OSError, sqlite3.Error: there is no room or no directory for it.
+    """
+    target = _free(f"{database}.saved-{_moment(now)}")
+    os.close(create_file(target))
+    with closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+    _sync(target)
+    return target
+
+
 def backup_path(database: Path, version: int, now: int) -> Path:
     """The name of the copy that a migration leaves; one that no file has yet."""
-    moment = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
-    base = f"{database}.backup-v{version}-{moment}"
+    return _free(f"{database}.backup-v{version}-{_moment(now)}")
+
+
+def _moment(now: int) -> str:
+    return datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _free(base: str) -> Path:
     names = (Path(base + suffix) for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
     return next(path for path in names if not path.exists())
 

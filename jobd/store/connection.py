@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobd import clock, errors
-from jobd.store.files import create_file
+from jobd.store.complaints import is_busy, translated
+from jobd.store.files import UNSEEN, Identities, create_file, identities, replaced
 from jobd.store.turnstile import Turnstile
 
 APPLICATION_ID = 0x6A6F6264  # "jobd"; `file` and other programs read it in the header
@@ -37,6 +38,7 @@ class Database:
         self._new = _check_path(self.path, create)
         self.connection = _open(self.path, synchronous, shared)
         self.turnstile = Turnstile(self.path)
+        self._files: Identities | None = None
         self.schema_version: int | None = None
         """What `user_version` must be in every write transaction; None while not yet known."""
 
@@ -68,6 +70,7 @@ class Database:
 
         Raises:
             DatabaseBusy: the lock was held too long.
+            DatabaseReplaced: the files that this connection has open stand there no more.
             SchemaChanged: the schema is not the one this connection was opened on.
             DatabaseFull, DatabaseUnavailable, OutcomeUnknown: what the disk said.
         """
@@ -77,16 +80,37 @@ class Database:
             try:
                 self._check_schema_version()
                 yield db
+                self.check_files()
                 db.execute("COMMIT")
             finally:
                 # SQLite has rolled back by itself after a full disk and other I/O errors.
                 if db.in_transaction:
                     db.execute("ROLLBACK")
 
-    def checkpoint_with(self, second: "Database") -> bool:
+    def check_files(self) -> None:
+        """Refuse to go on when other files stand at the names of those that we have open.
+
+        SQLite would go on writing into the old ones, which nobody else sees and which are lost
+        with this process. The first call remembers which they are.
+
+        Raises:
+            DatabaseReplaced: they have been removed or replaced.
+        """
+        found = identities(self.path)
+        known = self._files or found
+        if replaced(known, found):
+            raise errors.DatabaseReplaced(
+                f"{self.path} was removed or replaced while this process had it open; nothing "
+                "was written, and the next try opens what stands there now"
+            )
+        if UNSEEN not in found:
+            self._files = found
+
+    def checkpoint_with(self, second: "Database") -> tuple[int, int]:
         """Move the write-ahead log into the file on `second`, while nobody can commit.
 
-        Returns whether all of it was moved; what was not stays in the log, and nothing is lost.
+        Returns how many pages the log holds and how many of them are in the file now; the others
+        stay in the log, and nothing is lost.
 
         Raises:
             DatabaseBusy, DatabaseFull, DatabaseUnavailable: the log is as it was; try again later.
@@ -99,7 +123,7 @@ class Database:
                 ).fetchone()
             finally:
                 self.connection.execute("ROLLBACK")
-        return bool(frames == moved)
+        return frames, moved
 
     def grow_wal(self) -> None:
         """Make the write-ahead log as long as it may stay, so that commits overwrite it.
@@ -132,7 +156,7 @@ class Database:
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if not _is_busy(error) or not keep_trying(clock.monotonic() - began):
+                if not is_busy(error) or not keep_trying(clock.monotonic() - began):
                     raise
                 # Some kinds of busy come back at once, without SQLite's own wait.
                 clock.pause(BETWEEN_TRIES)
@@ -149,18 +173,6 @@ class Database:
                 "while this process was connected; restart it with a jobd that fits "
                 "(`jobd migrate status` shows both)"
             )
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Say what SQLite says in one sentence with the path and the way out."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        found = _translate(error, path)
-        if found is None:
-            raise
-        raise found from error
 
 
 def _check_path(path: Path, create: bool) -> bool:
@@ -241,52 +253,3 @@ def _at_once(_waited: float) -> bool:
 
 def _ten_seconds(waited: float) -> bool:
     return waited < 10.0
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return error_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
-
-
-def error_name(error: sqlite3.Error) -> str:
-    """SQLite's own name of the error; empty when the error did not come from SQLite."""
-    return getattr(error, "sqlite_errorname", "") or ""
-
-
-def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | None:
-    name = error_name(error)
-    if _is_busy(error):
-        return errors.DatabaseBusy(
-            f"{path} is locked by another process; nothing was written, try again"
-        )
-    if name in ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"):
-        return errors.DatabaseFull(f"no space left for {path}; nothing was written")
-    if name in ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC"):
-        return errors.OutcomeUnknown(
-            f"the disk failed while {path} was synced: the write may or may not be there; "
-            "repeating it with the same request id is safe"
-        )
-    if name == "SQLITE_NOTADB":
-        return errors.NotADatabase(f"{path} is not a SQLite database")
-    if name.startswith("SQLITE_READONLY"):
-        return errors.DatabaseUnavailable(f"{path} is read-only; nothing was written")
-    if name.startswith("SQLITE_CANTOPEN"):
-        return errors.DatabaseUnavailable(_why_not_open(path))
-    if str(error).startswith(("no such table", "no such column")):
-        return errors.SchemaError(
-            f"{path}: {error}; `jobd migrate verify` says what is wrong with the schema"
-        )
-    if name.startswith("SQLITE_CORRUPT"):
-        return errors.NotADatabase(
-            f"{path} is damaged or cut short ({error}); put a backup in its place"
-        )
-    if name.startswith(("SQLITE_IOERR", "SQLITE_PERM", "SQLITE_AUTH")):
-        return errors.DatabaseUnavailable(f"{path}: {error} ({name})")
-    return None
-
-
-def _why_not_open(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"cannot open {path}: its directory does not exist"
-    if not os.access(path.parent, os.W_OK):
-        return f"cannot open {path}: its directory is read-only for this user"
-    return f"cannot open {path}: permission denied, or its -wal and -shm files cannot be made"

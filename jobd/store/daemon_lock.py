@@ -33,8 +33,9 @@ class DaemonLock:
             self._descriptor = _made(self._path)
         if not (_wait(self._descriptor) if blocking else _try(self._descriptor)):
             return False
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without the pid
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         return True
 
     def acquire_file(self, blocking: bool) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -21,25 +22,53 @@ def create_file(path: Path) -> int:
     return descriptor
 
 
-def identities(database: Path) -> tuple[tuple[int, int] | None, ...]:
+Identities = tuple[tuple[int, int] | None, ...]
+UNSEEN = (0, 0)
+"""What stands there cannot be seen: a directory on the way has lost its permissions."""
+
+
+def identities(database: Path) -> Identities:
     """Which files stand at the names of the database, its log and its index now."""
-    return tuple(_identity(Path(f"{database}{suffix}")) for suffix in ("", "-wal", "-shm"))
+    name = str(database)
+    return _identity(name), _identity(f"{name}-wal"), _identity(f"{name}-shm")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def replaced(known: Identities, found: Identities) -> bool:
+    """Whether a file that was there is gone, or another one stands at its name."""
+    pairs = zip(known, found, strict=True)
+    return any(was and now != UNSEEN and was not in (now, UNSEEN) for was, now in pairs)
+
+
+def _identity(name: str) -> tuple[int, int] | None:
     try:
-        found = path.stat()
-    except OSError:
+        found = os.stat(name)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return UNSEEN
     return found.st_dev, found.st_ino
 
 
 WAL_WRITE_LOCK = "120"
 """The byte of the -shm file that SQLite locks to write (sqlite.org/walformat.html, 2.3.1)."""
+WAL_READ_LOCKS = ("123", "124", "125", "126", "127")
+"""Those that readers share."""
 
 
 def write_lock_holder(database: Path) -> int | None:
-    """The pid that holds SQLite's write lock, by /proc/locks; None when that does not say.
+    """The pid that holds SQLite's write lock; None when /proc does not say."""
+    return next((pid for kind, byte, pid in _locks(database)
+                 if kind == "WRITE" and byte == WAL_WRITE_LOCK), None)
+
+
+def readers(database: Path) -> list[int]:
+    """The pids that are reading in the database now, by /proc."""
+    found = {pid for _, byte, pid in _locks(database) if byte in WAL_READ_LOCKS}
+    return sorted(found)
+
+
+def _locks(database: Path) -> Iterator[tuple[str, str, int]]:
+    """READ or WRITE, the first byte, and the pid of each lock on the index.
 
     Looks at inodes only: opening the file and closing it would drop this process's own locks.
     """
@@ -47,11 +76,8 @@ def write_lock_holder(database: Path) -> int | None:
         inode = Path(f"{database}-shm").stat().st_ino
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
-        return None
+        return
     for line in lines:
         words = line.split()
-        if len(words) == 8 and words[3] == "WRITE" and words[6] == WAL_WRITE_LOCK:
-            pid, place = words[4], words[5]
-            if place.rsplit(":", 1)[-1] == str(inode):
-                return int(pid)
-    return None
+        if len(words) == 8 and words[5].rsplit(":", 1)[-1] == str(inode):
+            yield words[3], words[6], int(words[4])

@@ -8,7 +8,8 @@ from typing import Literal, TypeVar
 
 from jobd import clock, errors
 from jobd.store import schema
-from jobd.store.connection import APPLICATION_ID, Database, error_name, translated
+from jobd.store.complaints import error_name, translated
+from jobd.store.connection import APPLICATION_ID, Database
 from jobd.store.migrator import MigrationManager
 from jobd.store.shape import RECORDS_TABLE
 
@@ -53,6 +54,7 @@ def open_database(
                 if create:
                     # A restored backup has lost it.
                     _set(database, "journal_mode = WAL")
+            database.check_files()
         except BaseException:
             database.close()
             raise

@@ -27,19 +27,25 @@ class Turnstile:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Hold the turn for the block; without one when it cannot be had in time."""
-        line, turn = self._open()
-        in_line = _lock(line)
-        try:
-            has_turn = _lock(turn)
-        finally:
-            if in_line:
-                fcntl.flock(line, fcntl.LOCK_UN)
+        """Hold the turn for the block; without one when it cannot be had (in time)."""
+        held = self._take()
         try:
             yield
         finally:
-            if has_turn:
-                fcntl.flock(turn, fcntl.LOCK_UN)
+            if held is not None:
+                fcntl.flock(held, fcntl.LOCK_UN)
+
+    def _take(self) -> int | None:
+        try:
+            line, turn = self._open()
+        except OSError:
+            return None  # a full or unwritable directory: what is wrong with it SQLite will say
+        in_line = _lock(line)
+        try:
+            return turn if _lock(turn) else None
+        finally:
+            if in_line:
+                fcntl.flock(line, fcntl.LOCK_UN)
 
     def close(self) -> None:
         for descriptor in self._descriptors or ():

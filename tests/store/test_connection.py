@@ -208,14 +208,15 @@ def test_the_log_is_moved_while_nobody_can_commit(
     write(database, INSERT)
     with closing(open_database(path, now=1)) as second:
         version = second.data_version()
-        assert database.checkpoint_with(second)
+        pages, moved = database.checkpoint_with(second)
+        assert pages == moved > 0
         assert second.data_version() == version
         assert not database.connection.in_transaction
         raw.execute("BEGIN IMMEDIATE")
         with pytest.raises(errors.DatabaseBusy):
             database.checkpoint_with(second)
         raw.execute("ROLLBACK")
-        assert database.checkpoint_with(second)
+        assert database.checkpoint_with(second)[1] == pages
     assert count(database) == 1
 
 
@@ -228,9 +229,10 @@ def test_a_reader_does_not_stop_a_checkpoint_for_ever(
     raw.execute("SELECT count(*) FROM job_queue").fetchone()
     write(database, INSERT)
     with closing(open_database(path, now=1)) as second:
-        assert not database.checkpoint_with(second)
+        pages, moved = database.checkpoint_with(second)
+        assert moved < pages
         raw.execute("COMMIT")
-        assert database.checkpoint_with(second)
+        assert database.checkpoint_with(second) == (pages, pages)
 
 
 @pytest.mark.parametrize(
