@@ -185,16 +185,19 @@ class Daemon:
             for attempt in list(self.hand.attempts.values()):
                 attempt.cut_short()
             self._wait_for_attempts(self._last_moment())
-        left = list(self.hand.attempts.values())
-        # A verdict stands: a job that got stuck must not come back uncharged for ever.
-        without_verdict = [attempt for attempt in left if not attempt.timed_out]
-        self.dispatcher.submit(self._ledger.request_stop(without_verdict))
+        self.dispatcher.submit(self._request_stop)
         self.dispatcher.submit(lambda db, now: daemons.sign_off(db, self.identity, now))
         self._systemd.needs(LONGEST_FINISH + LAST_MOMENT)
         self.dispatcher.finish(LONGEST_FINISH)
         log.info("daemon.drained", finished=self.report.finished,
                  given_back=self.report.given_back,
-                 left_running=[attempt.job.id for attempt in left])
+                 left_running=list(self.hand.attempts))
+
+    def _request_stop(self, db: sqlite3.Connection, now: int) -> None:
+        """Mark what is left; the dispatcher calls it, who alone knows what that is by then."""
+        # A verdict stands: a job that got stuck must not come back uncharged for ever.
+        left = [each for each in self.hand.attempts.values() if not each.timed_out]
+        self._ledger.request_stop(left)(db, now)
 
     def _last_moment(self) -> float:
         """What can be killed gets SIGTERM now, and SIGKILL after `kill_grace`."""
@@ -207,7 +210,8 @@ class Daemon:
         while self.dispatcher.is_alive():
             waited_for = [a for a in list(self.hand.attempts.values())
                           if a.zombie_since is None]
-            if not waited_for:
+            # A claim may be on its way to the disk, and its jobs not yet in our hand.
+            if not waited_for and self.dispatcher.claims_no_more:
                 return True
             for attempt in waited_for:
                 attempt.tell_to_stop(StopReason.STOP, self.running())

@@ -32,7 +32,7 @@ SHORT_NAP = 0.02
 BETWEEN_COMMITS = 0.002
 RETRY_AFTER_FULL = 1.0
 
-Arrival = Ended | Verdict | Row | Settlement | Checkpoint | Write
+Arrival = Verdict | Row | Settlement | Checkpoint | Write
 
 
 class Dispatcher:
@@ -51,6 +51,7 @@ class Dispatcher:
     ) -> None:
         self.failure: BaseException | None = None
         self.last_turn = clock.monotonic()
+        self.claims_no_more = False
         self._database = database
         self._checkpointer = checkpointer
         self._wakeup = wakeup
@@ -142,6 +143,7 @@ class Dispatcher:
     def turn(self, now: int, monotonic: float) -> None:
         """One round: gather, write, hand over. `now` is in ms; callable without a thread."""
         self.last_turn = monotonic
+        self.claims_no_more = self._draining.is_set()
         self._gather()
         self._notice_others()
         if not self._has_to_write(now, monotonic):
@@ -182,8 +184,6 @@ class Dispatcher:
 
     def _sort_in(self, arrival: Arrival) -> None:
         match arrival:
-            case Ended():
-                self._batch.ended.append(arrival)
             case Verdict():
                 self._batch.verdicts.append(arrival)
             case Row():

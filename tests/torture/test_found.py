@@ -3,11 +3,16 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 from jobd.core.config import Config
 from jobd.daemon.child_process import _BEGIN, OUR_HOME
 from jobd.daemon.frames import Frames
 from jobd.daemon.run_process import _settings
+from tests.daemon.harness import House
+
+TRIES = 8
+"""Starts that are stopped at once; each may hit the moment between a claim and its hand-over."""
 
 
 def test_an_isolated_child_ends_silently_when_its_daemon_dies_while_it_imports() -> None:
@@ -22,3 +27,18 @@ def test_an_isolated_child_ends_silently_when_its_daemon_dies_while_it_imports()
             pass_fds=ends, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
         )
     assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+def test_a_stop_during_the_first_claim_charges_nothing(tmp_path: Path) -> None:
+    """SIGTERM comes while a starting daemon claims: what it claimed is back in line, uncharged."""
+    with House(tmp_path) as house:
+        house.handlers("")
+        ids = [house.enqueue("patient") for _ in range(4)]
+        for _ in range(TRIES):
+            daemon = house.launch()
+            daemon.wait_for("daemon.started")
+            assert daemon.stop() == 0
+        house.start().stop()
+        kept = house.rows("SELECT job_id, failure_type FROM job_attempts WHERE failure_type <> ''")
+        assert [tuple(row) for row in kept] == []
+        assert {house.job(job_id)["rescue_count"] for job_id in ids} == {0}
