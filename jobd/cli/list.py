@@ -39,12 +39,12 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the jobs that fit."""
-    limit = _number("limit", args.limit)
+    limit = number("limit", args.limit)
     fits = {
         "status": args.status and JobStatus(args.status),
         "queue": args.queue,
         "job_type": args.job_type,
-        "batch": None if args.batch is None else _number("batch", args.batch),
+        "batch": None if args.batch is None else number("batch", args.batch),
     }
     with opened(settings(args)) as database:
         found = _pages(database.connection, fits, limit)
@@ -109,7 +109,8 @@ def _what(job: reading.Record, now: int) -> str:
     return ago(job["completed_at"], now) or ""
 
 
-def _number(what: str, text: str) -> int:
+def number(what: str, text: str) -> int:
+    """A positive number that a flag gives; BadInput names the flag."""
     if not re.fullmatch(r"[0-9]{1,18}", text) or not 1 <= int(text) <= _MOST:
         raise BadInput(f"{what} must be an integer from 1 to {_MOST}, not {text!r:.60}")
     return int(text)

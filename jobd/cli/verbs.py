@@ -5,6 +5,7 @@ from types import ModuleType
 from jobd.cli import (
     cancel,
     check,
+    dead,
     demo,
     enqueue,
     explain,
@@ -38,6 +39,7 @@ VERBS: tuple[ModuleType, ...] = (
     wait,
     cancel,
     retry,
+    dead,
     release,
     status,
     workers,
