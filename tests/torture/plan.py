@@ -100,8 +100,10 @@ def _fails(draw: Draw, tag: str) -> Order:
 
 def _timed(draw: Draw, tag: str) -> Order:
     """Well within its deadline: a verdict would be false."""
-    payload = {"tag": tag, "seconds": draw.uniform(0.05, 0.3)}
-    return Order(tag, "long", payload, {"timeout": draw.choice([0.8, 20.0])})
+    seconds, options = draw.uniform(0.1, 0.5), {"timeout": draw.choice([1.0, 20.0])}
+    if draw.random() < 0.2:
+        return command(tag, "quick", seconds, **options)
+    return Order(tag, "long", {"tag": tag, "seconds": seconds}, options)
 
 
 def _hangs(draw: Draw, tag: str) -> Order:
@@ -171,14 +173,14 @@ def _runs(draw: Draw, tag: str) -> Order:
 
 MIX: dict[Callable[[Draw, str], Order], int] = {
     _steady("quick"): 30, _steady("long", seconds=(0.02, 0.3)): 12, _unique: 9, _fails: 8,
-    _command: 10, _steady("parent"): 4, _saves: 4, _delayed: 5, _timed: 4, _hangs: 4, _deaf: 4,
+    _command: 10, _steady("parent"): 4, _saves: 4, _delayed: 5, _timed: 9, _hangs: 4, _deaf: 4,
     _snoozes: 3, _steady("coroutine", seconds=(0.02, 0.2)): 3, _runs: 3,
     _steady("narrow", seconds=(0.01, 0.05)): 5,
 }
 FAULTS = {
     "kill": 30, "kill_waiting": 3, "kill_both": 5, "freeze": 10, "freeze_kill": 3, "term": 10,
     "term_twice": 8, "term_kill": 4, "child_kill": 6, "child_freeze": 6, "child_term": 4,
-    "child_term_twice": 3, "producer_kill": 6, "producer_freeze": 4, "lock": 9, "clock": 8,
+    "child_term_twice": 3, "producer_kill": 6, "producer_freeze": 4, "lock": 9, "clock": 12,
 }
 LASTS = {"freeze": (0.05, 1.4), "freeze_kill": (0.05, 0.4), "term_twice": (0.0, 0.3),
          "term_kill": (0.0, 0.4), "child_freeze": (0.05, 0.9), "child_term_twice": (0.0, 0.2),

@@ -41,7 +41,7 @@ NO_TRIGGER = (
 )
 """Takes away the second line of defence: the trigger that refuses moves that do not exist."""
 
-_WRITTEN = "written = [store_enqueue.enqueue_many(db, entry.jobs, now) for entry in batch]"
+_TOLD = "submission.ids = [JobId(*next(ids)) for _ in submission.jobs]"
 _SELECT_THEN_UPDATE = (
     Edit("jobd.daemon.dispatcher",
          "                with self._database.transaction(self._keep_trying) as db:\n"
@@ -52,7 +52,8 @@ _SELECT_THEN_UPDATE = (
     Edit("jobd.daemon.hand",
          "heads = claims.heads(db, limit, "
          "[name for name, left in queue_room.items() if left <= 0])",
-         "heads = [h for h in self.seen if queue_room.get(h.queue, 1) > 0][:limit]"),
+         "heads = [h for h in self.seen if queue_room.get(h.queue, 1) > 0][:limit] or "
+         "claims.heads(db, limit, [name for name, left in queue_room.items() if left <= 0])"),
     Edit("jobd.store.claims",
          "    WHERE job_queue.id = new.id AND ready = 1 AND execution_over = 1\n"
          "        AND status IN ({quoted(CLAIM.sources)})\n",
@@ -65,9 +66,9 @@ _LATE_SUCCESS = (
 
 PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
     Plant("acknowledge_before_commit", 40, ("nothing_is_lost",), (
-        Edit("jobd.queue", f"            {_WRITTEN}\n", f"""            {_WRITTEN}
-            for submission, ids in zip(batch, written, strict=True):
-                submission.ids = [JobId(job_id, created) for job_id, created in ids]
+        Edit("jobd.queue", f"        for submission in batch:\n            {_TOLD}\n"
+             "            submission.done = True\n", f"""            for submission in batch:
+                {_TOLD}
                 submission.done = True
             clock.pause(0.002)
 """),
@@ -83,8 +84,8 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
         if late not in (None, threading.current_thread()):
             late.join()
 """),
-        Edit("jobd.queue", "        with self._lock:\n            if self._database is not None:\n",
-             "        with self._lock:\n            if self._opened() is not None:\n"),
+        Edit("jobd.queue", "        with self._lock:\n            self._poker.close()\n",
+             "        with self._lock:\n            self._opened()\n            self._poker.close()\n"),
     )),
     Plant("claim_by_select_then_update", 60, ("nothing_is_wrong_by_the_log",),
           _SELECT_THEN_UPDATE),
@@ -119,7 +120,7 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
              "return not (self._finishing.is_set() and waited > RETRY_AFTER_FULL)",
              "return False"),
         Edit("jobd.daemon.dispatcher", "        except errors.DatabaseFull as error:\n",
-             "        except errors.DatabaseBusy:\n            self._batch = Batch()\n"
+             "        except errors.DatabaseBusy:\n            self._batch.ended.clear()\n"
              "            return\n        except errors.DatabaseFull as error:\n"),
     )),
     Plant("retry_ignores_execution_over", 80, ("none_overlap",), (
