@@ -88,7 +88,7 @@ class Daemon:
             self._running_clock, self._left_behind,
         )
         self._upkeep = Upkeep(path, self._crew, self.dispatcher, self.hand, self.report)
-        self._sweeper = Sweeper([*self._patrol.sweeps(), self._upkeep.sweep()])
+        self._sweeper = Sweeper([*self._patrol.sweeps(), self._upkeep.sweep()], path)
         self._vitals = Vitals(
             systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report
         )

@@ -1,8 +1,7 @@
 """The dispatcher: the only thread of the daemon that writes to the database.
 
 Its loop takes all that has arrived, applies it and claims what there is room for in one
-transaction, commits, and only then hands over, logs and answers. While one commit is in flight
-the next batch gathers, so the batch size adapts to the load by itself.
+transaction, commits, and only then hands over, logs and answers. Meanwhile the next batch gathers.
 """
 
 import queue
@@ -25,6 +24,7 @@ from jobd.daemon.survivors import survey
 from jobd.daemon.turn import Applied, Batch, Verdict, Write
 from jobd.daemon.wakeup import Wakeup
 from jobd.store import claims, outcomes, requests
+from jobd.store.complaints import translated
 from jobd.store.connection import Database
 
 LONGEST_NAP = 0.5
@@ -106,11 +106,12 @@ class Dispatcher:
 
     def _work(self) -> None:
         try:
-            self._open_up()
-            while not self._finishing.is_set():
-                self._sleep()
+            with translated(self._database.path):
+                self._open_up()
+                while not self._finishing.is_set():
+                    self._sleep()
+                    self.turn(clock.now_ms(), clock.monotonic())
                 self.turn(clock.now_ms(), clock.monotonic())
-            self.turn(clock.now_ms(), clock.monotonic())
         except BaseException as error:  # noqa: BLE001 - the daemon must learn of any way to end
             self.failure = error
         finally:
@@ -250,10 +251,9 @@ class Dispatcher:
         return not (self._finishing.is_set() and waited > RETRY_AFTER_FULL)
 
     def _set_aside_refused(self, error: sqlite3.IntegrityError) -> None:
-        """Find the outcomes that the database refuses, by trying each alone, and fail those.
+        """Fail the outcomes that the database refuses, found by trying each alone.
 
-        The failure itself can be stored, so that no job hangs; if even that is refused, the
-        database is broken and the daemon ends.
+        When even the failure cannot be stored, the database is broken and the daemon ends.
         """
         refused = [each for each in self._batch.ended if not self._fits(each)]
         if not refused:

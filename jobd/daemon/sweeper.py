@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_ERROR
@@ -12,9 +13,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from jobd import clock
+from jobd.errors import JobdError
 from jobd.log import logger
+from jobd.store.complaints import translated
 
 INTERVALS = 5
+SAID_AGAIN_AFTER = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -40,18 +44,20 @@ class FromNow(BaseTrigger):  # type: ignore[misc]
 class Sweeper:
     """One scheduler, and one executor thread for each sweep, so that none waits for another."""
 
-    def __init__(self, sweeps: list[Sweep]) -> None:
+    def __init__(self, sweeps: list[Sweep], database: Path) -> None:
         logging.getLogger("apscheduler").addHandler(logging.NullHandler())
         logging.getLogger("apscheduler").propagate = False
         self.entered: dict[str, float] = {}
         """When each sweep was last entered, on the monotonic clock."""
         self._sweeps = sweeps
+        self._database = database
+        self._said: dict[str, float] = {}
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={sweep.name: ThreadPoolExecutor(1) for sweep in sweeps},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        self._scheduler.add_listener(_sweep_failed, EVENT_JOB_ERROR)
+        self._scheduler.add_listener(self._failed, EVENT_JOB_ERROR)
 
     def start(self) -> None:
         for sweep in self._sweeps:
@@ -81,12 +87,17 @@ class Sweeper:
 
     def _enter(self, sweep: Sweep) -> None:
         self.entered[sweep.name] = clock.monotonic()
-        sweep.call()
+        with translated(self._database):
+            sweep.call()
 
-
-def _sweep_failed(event: Any) -> None:
-    logger().error("sweep.failed", sweep=event.job_id, error=str(event.exception),
-                   traceback=event.traceback)
+    def _failed(self, event: Any) -> None:
+        """A disk that fails, fails for all sweeps at each of their rounds: said once a minute."""
+        error, now = str(event.exception), clock.monotonic()
+        if now - self._said.get(error, float("-inf")) < SAID_AGAIN_AFTER:
+            return
+        self._said[error] = now
+        traceback = None if isinstance(event.exception, JobdError) else event.traceback
+        logger().error("sweep.failed", sweep=event.job_id, error=error, traceback=traceback)
 
 
 class StepDetector:
