@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from jobd.cli import (
+    backup,
     cancel,
     check,
     dead,
@@ -46,6 +47,7 @@ VERBS: tuple[ModuleType, ...] = (
     tail,
     queue,
     check,
+    backup,
     prune,
     migrate,
 )
