@@ -22,7 +22,7 @@ _VALUES = """
     coalesce({scheduled_at} <= {now}, 1),
     CASE WHEN {scheduled_at} > {now} THEN {scheduled_at} END
 """
-_PLACES = {field: f"?{index}" for index, field in enumerate((*NewJob._fields, "now"), 1)}
+_PLACES = {field: f":{field}" for field in (*NewJob._fields, "now")}
 
 _ONE = f"""
     INSERT INTO job_queue ({_COLUMNS}) VALUES ({_VALUES.format(**_PLACES)})
@@ -31,14 +31,14 @@ _ONE = f"""
 _ALIKE = f"""
     INSERT INTO job_queue ({_COLUMNS})
     SELECT {_VALUES.format(**_PLACES | {"payload": "each_payload.value"})}
-    FROM json_each(?2) AS each_payload
+    FROM json_each(:payload) AS each_payload
 """
 _MIXED = f"""
     INSERT INTO job_queue ({_COLUMNS})
-    SELECT {_VALUES.format(**{field: f"new.{field}" for field in NewJob._fields}, now="?2")} FROM (
+    SELECT {_VALUES.format(**{each: f"new.{each}" for each in NewJob._fields}, now=":now")} FROM (
         SELECT {", ".join(f"json_extract(value, '$[{index}]') AS {field}"
                           for index, field in enumerate(NewJob._fields))}
-        FROM json_each(?1)
+        FROM json_each(:jobs)
     ) AS new
 """
 _HOLDER = """
@@ -56,7 +56,7 @@ def enqueue(db: sqlite3.Connection, new: NewJob, now: int) -> tuple[int, bool]:
     A `request_id` that any kept job has, or a `unique_key` that a live job has, returns that
     job's id instead.
     """
-    rows = db.execute(_ONE, (*new, now)).fetchall()
+    rows = db.execute(_ONE, {**new._asdict(), "now": now}).fetchall()
     if rows:
         return rows[0][0], True
     keys = {"request_id": new.request_id, "unique_key": new.unique_key}
@@ -80,12 +80,12 @@ def enqueue_many(
 
 def _insert(db: sqlite3.Connection, jobs: Sequence[NewJob], now: int) -> None:
     """Insert jobs without keys in one statement; it takes less when only their payloads differ."""
-    job_type, _, *rest = jobs[0]
+    job_type, _, *rest = first = jobs[0]
     if all(each[0] == job_type and [*each[2:]] == rest for each in jobs):
         payloads = f"[{','.join(each.payload for each in jobs)}]"
-        db.execute(_ALIKE, (job_type, payloads, *rest, now))
+        db.execute(_ALIKE, {**first._asdict(), "payload": payloads, "now": now})
     else:
-        db.execute(_MIXED, (json.dumps(jobs), now))
+        db.execute(_MIXED, {"jobs": json.dumps(jobs), "now": now})
 
 
 def _slices(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
