@@ -102,7 +102,7 @@ def _timed(draw: Draw, tag: str) -> Order:
     """Well within its deadline: a verdict would be false."""
     seconds, options = draw.uniform(0.1, 0.5), {"timeout": draw.choice([1.0, 20.0])}
     if draw.random() < 0.2:
-        return command(tag, "quick", seconds, **options)
+        return command(tag, "quick", seconds, 0, **options)
     return Order(tag, "long", {"tag": tag, "seconds": seconds}, options)
 
 

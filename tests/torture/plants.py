@@ -85,7 +85,8 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
             late.join()
 """),
         Edit("jobd.queue", "        with self._lock:\n            self._poker.close()\n",
-             "        with self._lock:\n            self._opened()\n            self._poker.close()\n"),
+             "        with self._lock:\n            self._opened()\n"
+             "            self._poker.close()\n"),
     )),
     Plant("claim_by_select_then_update", 60, ("nothing_is_wrong_by_the_log",),
           _SELECT_THEN_UPDATE),
