@@ -205,7 +205,11 @@ def _check_path(path: Path, create: bool) -> bool:
 
 def prepare_directory(path: Path) -> None:
     """Make the directory of the database at `path`, for its owner alone, when there is none."""
-    if path.is_dir():
+    try:
+        is_directory = path.is_dir()
+    except OSError as error:
+        raise errors.DatabaseUnavailable(f"cannot open {path}: {error.strerror}") from error
+    if is_directory:
         raise errors.NotADatabase(f"{path} is a directory, not a database; name a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
