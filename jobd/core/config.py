@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from jobd.core.alert import Alerts
 from jobd.core.durations import format_duration
 from jobd.core.lifecycle import FailureType
 from jobd.core.names import check_name
@@ -80,6 +81,11 @@ class Timing:
         300.0, "How long a job whose attempt would not end stays zombie before it is parked.",
         Duration(1, 30 * _DAY),
     )
+    stuck_after: float | None = setting(
+        300.0,
+        "A handler that reports progress may be stuck when it has not for so long; or \"none\".",
+        Duration(0.1, 30 * _DAY, optional=True),
+    )
     shutdown_grace: float = setting(
         30.0, "How long running jobs may go on after a stop of the daemon.", Duration(0, _DAY)
     )
@@ -116,6 +122,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     retention: Retention = field(default_factory=Retention)
     metrics: Metrics = field(default_factory=Metrics)
+    alerts: Alerts = field(default_factory=Alerts)
 
 
 def _check_queue(name: str) -> object:

@@ -41,7 +41,7 @@ SENTENCES: Mapping[str, str] = {
     "job.stray_found": "job {job_id} has no thread that executes it; it is rescued",
     "job.logged": _JOB + " says: {message}",
     "worker.heartbeat": "{worker} {health}[, job {job_id}][, attempt {attempt}]"
-    "[, for {busy_ms:ms}]",
+    "[, for {busy_ms:ms}][; job {stuck_job_id} is stuck]",
     "worker.child_replaced": "{worker} has a new child process after job {job_id}: {reason}",
     "pool.health": "{busy} of {workers} workers busy, {ready} ready, {dead_letters} dead letters"
     "[, the oldest head waits for {oldest_ready_ms:ms}][, {stuck:some} stuck]",
@@ -50,6 +50,9 @@ SENTENCES: Mapping[str, str] = {
     "[: {threads} threads of {max_threads} allowed]"
     "[: {open_files} open files of {max_open_files} allowed]",
     "handler.changed_process": _JOB + " changed what all handlers share: {changed}",
+    "alert.raised": "ALERT {cause}: {text}",
+    "alert.failed": "the alert command failed on {cause}[ of job {job_id}]: {error}",
+    "alert.dropped": "{alerts} alerts did not reach the alert command, which is too slow",
     "daemon.started": "jobd {version} started, pid {pid}, {workers} workers[, on Python {python}]"
     "[ and SQLite {sqlite}]",
     "daemon.ready": "ready, pid {pid}",
@@ -80,7 +83,7 @@ _LEFT_OUT = frozenset({
     "traceback", "exception", "stack", "duration_ms", "failure_type", "error", "succeeded",
     "database", "in_hand", "threads", "open_files", "stuck", "stuck_job_id", "job_id", "health",
     "busy_ms", "oldest_ready_ms", "exit_status", "buffered", "interval_s", "rescued", "others",
-    "reason", "pid", "detail",
+    "reason", "pid", "age_ms",
 })
 """Keys of jobd's own that a sentence need not say; `--json` shows them."""
 

@@ -68,6 +68,8 @@ class Attempt:
         self.enqueued: list[NewJob] = []
         self.progress: tuple[float, float | None, str] | None = None
         self.progress_is_new = False
+        self.progressed_at: float | None = None
+        """When the sweep last saw a new report of progress."""
         self.checkpoint: str | None = None
         self.killable = False
         self.inform: Callable[[], object] | None = None

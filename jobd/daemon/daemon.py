@@ -14,6 +14,7 @@ from jobd.core.config import Config, changes, reloaded
 from jobd.core.job import Isolation, StopReason
 from jobd.core.registry import Handler
 from jobd.core.version import VERSION
+from jobd.daemon.alerts import Alerts
 from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.context import Surroundings
 from jobd.daemon.crew import Crew
@@ -83,9 +84,11 @@ class Daemon:
         self._writer = self._open_writer(path)
         self.dispatcher = self._dispatcher(path)
         self._place = Place(path)
+        self._alerts = Alerts(path, lambda: self._crew.config, self.dispatcher.submit)
+        self.report.tell = self._alerts.of_outcome
         self._patrol = Patrol(
             path, self._crew, self._pool, self.hand, self.dispatcher,
-            self._running_clock, self._left_behind,
+            self._running_clock, self._left_behind, self._alerts,
         )
         self._upkeep = Upkeep(path, self._crew, self.dispatcher, self.hand, self.report)
         self._sweeper = Sweeper([*self._patrol.sweeps(), self._upkeep.sweep()], path)
@@ -100,6 +103,7 @@ class Daemon:
             log.info("daemon.started", pid=os.getpid(), version=VERSION, daemon=self.identity.id,
                      workers=self._pool.size, handlers=sorted(self._crew.handlers),
                      python=platform.python_version(), sqlite=sqlite3.sqlite_version)
+            self._alerts.start()
             self._pool.start()
             self.dispatcher.start()
             self._sweeper.start()
@@ -231,6 +235,7 @@ class Daemon:
                            exc_info=None if isinstance(failure, errors.JobdError) else failure)
         self._sweeper.stop()
         self._pool.stop()
+        self._alerts.stop(LAST_MOMENT)
         self._wakeup.close()
         logger().info("daemon.stopped", exit_status=status)
         return status

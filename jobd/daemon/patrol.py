@@ -6,6 +6,7 @@ from pathlib import Path
 from jobd import clock
 from jobd.core.job import Row
 from jobd.core.lifecycle import JobStatus
+from jobd.daemon.alerts import Alerts
 from jobd.daemon.attempt import Attempt
 from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
@@ -14,16 +15,15 @@ from jobd.daemon.ledger import park_haunted
 from jobd.daemon.left_behind import LeftBehind
 from jobd.daemon.survivors import KILL_TAKES, Left, end_left, survey
 from jobd.daemon.sweeper import Sweep
-from jobd.daemon.sweeps import OrphanSweep, health, sweep_timeouts, sweep_zombies
+from jobd.daemon.sweeps import OrphanSweep, sweep_timeouts, sweep_zombies
 from jobd.daemon.worker import WorkerPool
+from jobd.daemon.worker_watch import WorkerWatch
 from jobd.log import logger
 from jobd.store import claims, daemons, outcomes, overview
 from jobd.store.attempt_files import cut
 from jobd.store.connection import Database
 from jobd.store.daemons import WorkerState
 from jobd.store.opening import open_database
-
-WORKERS_SHOWN_EVERY = 60.0
 
 
 class Patrol:
@@ -38,6 +38,7 @@ class Patrol:
         dispatcher: Dispatcher,
         running_clock: clock.RunningClock,
         left_behind: LeftBehind,
+        alerts: Alerts,
     ) -> None:
         self.ready = 0
         self.dead_letters = 0
@@ -51,8 +52,8 @@ class Patrol:
         self._left_behind = left_behind
         self._orphans = OrphanSweep()
         self._connections: dict[str, Database] = {}
-        self._shown: list[WorkerState] = []
-        self._shown_at = 0.0
+        self._watch = WorkerWatch(crew, pool, dispatcher, running_clock, alerts)
+        self._alerts = alerts
 
     def sweeps(self) -> list[Sweep]:
         timing = self._crew.config.timing
@@ -60,6 +61,7 @@ class Patrol:
             Sweep("timeouts", timing.sweep_interval, self.timeouts),
             Sweep("zombies", timing.sweep_interval, self.zombies),
             Sweep("survivors", timing.sweep_interval, self.survivors, self._ending_takes),
+            Sweep("health", timing.sweep_interval, self._watch.look),
             Sweep("heartbeat", timing.heartbeat, self.heartbeat),
         ]
 
@@ -70,7 +72,7 @@ class Patrol:
         self._cut_output(attempts)
         for verdict in sweep_timeouts(attempts, running):
             self._dispatcher.submit(verdict)
-        self._pass_on_progress(attempts)
+        self._pass_on_progress(attempts, running)
 
     def zombies(self) -> None:
         """Give a verdict on what does not stop, and find rows that nobody executes."""
@@ -110,41 +112,30 @@ class Patrol:
 
     def heartbeat(self) -> None:
         """Say in the log who is alive and on what; keep the workers table true."""
-        states = self._states()
+        states = self._watch.states()
         log = logger()
         now = clock.now_ms()
         for state in states:
             log.info("worker.heartbeat", worker=state.name, health=state.health_status.value,
                      job_id=state.job_id, attempt=state.attempt,
-                     busy_ms=state.job_started_at and now - state.job_started_at)
+                     busy_ms=state.job_started_at and now - state.job_started_at,
+                     stuck_job_id=state.stuck_job_id)
         self._log_pool(states, now)
-        self._show(states)
+        self._watch.show(states)
 
     def _log_pool(self, states: list[WorkerState], now: int) -> None:
         db = self._database("heartbeat").connection
         self.ready, oldest = claims.depth(db)
         self.dead_letters = overview.dead_letters(db)
+        self._alerts.look_at_heads(claims.next_in_line(db), now)
         logger().info(
             "pool.health", workers=self._pool.size,
             busy=sum(state.job_id is not None for state in states),
             stuck=self._pool.stuck_count(), in_hand=len(self._hand.attempts),
             ready=self.ready, dead_letters=self.dead_letters,
             oldest_ready_ms=oldest and now - oldest,
+            interval_s=self._crew.config.timing.heartbeat, pid=self._crew.identity.pid,
         )
-
-    def _show(self, states: list[WorkerState]) -> None:
-        monotonic = clock.monotonic()
-        if states == self._shown and monotonic - self._shown_at < WORKERS_SHOWN_EVERY:
-            return
-        self._shown, self._shown_at = states, monotonic
-        identity = self._crew.identity
-        self._dispatcher.submit(
-            lambda db, now: daemons.show_workers(db, identity, states, now)
-        )
-
-    def _states(self) -> list[WorkerState]:
-        workers = [*self._pool.workers, *self._pool.stuck]
-        return [health(worker.name, worker.current) for worker in workers]
 
     def _attempts(self) -> list[Attempt]:
         return list(self._hand.attempts.values())
@@ -154,11 +145,12 @@ class Patrol:
             for path in attempt.output:
                 cut(path, self._crew.config.commands.max_output)
 
-    def _pass_on_progress(self, attempts: list[Attempt]) -> None:
+    def _pass_on_progress(self, attempts: list[Attempt], running: float) -> None:
         fresh = [attempt for attempt in attempts if attempt.progress_is_new]
         reports = []
         for attempt in fresh:
             attempt.progress_is_new = False
+            attempt.progressed_at = running
             if attempt.progress is not None:
                 done, total, message = attempt.progress
                 reports.append((attempt.job.id, attempt.job.attempt, done, total, message))

@@ -1,7 +1,7 @@
 """What the dispatcher logs: only what is already durable, one outcome line per attempt."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Report:
 
     def __init__(self) -> None:
         self.log = logger()
+        self.tell: Callable[[Mapping[str, Any]], None] = _nobody
+        """Who is told what was logged of a job's end or verdict."""
         self.finished = 0
         self.given_back = 0
         self.waits_for: str | None = None
@@ -159,6 +161,11 @@ class Report:
     def _say(self, level: str, move: Move, keys: Mapping[str, Any]) -> None:
         known = {key: value for key, value in keys.items() if value is not None}
         getattr(self.log, level)(move.event, **known)
+        self.tell(known)
+
+
+def _nobody(_keys: Mapping[str, Any]) -> None:
+    """Nobody is told."""
 
 
 def _keys(attempt: Attempt) -> dict[str, Any]:

@@ -66,18 +66,29 @@ class OrphanSweep:
         return found
 
 
-def health(name: str, attempt: Attempt | None) -> WorkerState:
+def health(name: str, attempt: Attempt | None, timing: Timing, running: float) -> WorkerState:
     """How a worker is, by the attempt that it runs."""
     if attempt is None:
         return WorkerState(name)
     status = HealthStatus.NORMAL
-    if attempt.zombie_since is not None:
+    if attempt.zombie_since is not None or _stopping_too_long(attempt, timing, running):
         status = HealthStatus.UNHEALTHY
-    elif attempt.told_at is not None and attempt.stopping.reason is not StopReason.STOP:
+    elif _is_told(attempt) or _without_progress(attempt, timing, running):
         status = HealthStatus.POTENTIALLY_STUCK
     stuck = None if status is HealthStatus.NORMAL else attempt.job.id
     job = attempt.job
     return WorkerState(name, status, job.id, job.attempt, attempt.started_at, stuck)
+
+
+def _is_told(attempt: Attempt) -> bool:
+    """A stop of the daemon says nothing about the attempt."""
+    return attempt.told_at is not None and attempt.stopping.reason is not StopReason.STOP
+
+
+def _without_progress(attempt: Attempt, timing: Timing, running: float) -> bool:
+    """Only of a handler that reports progress its silence says something."""
+    reported, stuck_after = attempt.progressed_at, timing.stuck_after
+    return reported is not None and stuck_after is not None and running - reported >= stuck_after
 
 
 def stack_of(attempt: Attempt) -> str | None:

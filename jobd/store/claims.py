@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from jobd.core.job import Job
 from jobd.core.lifecycle import CLAIM
+from jobd.store.reading import MANY, Record, records
 from jobd.store.verbs import UNCOMMON, quoted
 
 PROMOTED_AT_ONCE = 1_000
@@ -184,10 +185,12 @@ def clamp_retries(db: sqlite3.Connection, now: int) -> int:
 
 
 DEPTH_COUNTED = 100_000
+READY_SINCE = "max(created_at, coalesce(scheduled_at, 0), coalesce(next_retry_at, 0))"
+"""Since when a ready job might have run."""
 
 
 def depth(db: sqlite3.Connection) -> tuple[int, int | None]:
-    """How many jobs are ready (counted up to 100,000), and when the oldest head was enqueued."""
+    """How many jobs are ready (counted up to 100,000), and since when the oldest head is."""
     counted = db.execute(
         "SELECT count(*) FROM (SELECT 1 FROM job_queue WHERE ready = 1 LIMIT ?)", (DEPTH_COUNTED,)
     ).fetchone()[0]
@@ -195,10 +198,26 @@ def depth(db: sqlite3.Connection) -> tuple[int, int | None]:
         f"""
         {_OPEN_QUEUES}
         SELECT min((
-            SELECT created_at FROM job_queue WHERE ready = 1 AND queue = open_queue.name
+            SELECT {READY_SINCE} FROM job_queue WHERE ready = 1 AND queue = open_queue.name
             ORDER BY priority DESC, id LIMIT 1
         )) FROM open_queue
         """,
         {"full": "[]"},
     ).fetchone()[0]
     return counted, oldest
+
+
+def next_in_line(db: sqlite3.Connection) -> list[Record]:
+    """The next job of each queue that is not paused: queue, id, job_type, and `ready_since`."""
+    return records(
+        db,
+        f"""
+        {_OPEN_QUEUES}
+        SELECT queue, id, job_type, {READY_SINCE} AS ready_since
+        FROM open_queue CROSS JOIN job_queue ON id = (
+            SELECT id FROM job_queue WHERE ready = 1 AND queue = open_queue.name
+            ORDER BY priority DESC, id LIMIT 1
+        ) LIMIT {MANY}
+        """,
+        {"full": "[]"},
+    )

@@ -33,6 +33,7 @@ WRONG = {
     "timing.heartbeat": ('"5"', 'write a duration such as "500ms", "30s"'),
     "timing.kill_grace": ("5", 'write a duration such as "5s"'),
     "timing.zombie_hold": ("1.5", 'write a duration such as "5s"'),
+    "timing.stuck_after": ("[]", 'write a duration such as "5s"'),
     "timing.shutdown_grace": ("[]", 'write a duration such as "5s"'),
     "timing.timeout": ('"never"', 'write a duration such as "500ms", "30s", "10m", "2h" or "7d"'),
     "retry.network.max_retries": ("-1", "write a whole number from 0 to 1000"),
@@ -54,6 +55,9 @@ WRONG = {
     "limits.max_result": ('"1 MiB"', "write a whole number from 1 to 268435456"),
     "retention.completed": ('"0s"', 'write a duration from 1 s to 36525 days'),
     "retention.ended": ("7", 'write a duration such as "7s"'),
+    "alerts.command": ('"mail"', 'write a list of a program and its arguments such as'),
+    "alerts.timeout": ("30", 'write a duration such as "30s"'),
+    "alerts.max_age": ('"0s"', "write a duration from 100 ms"),
     "metrics.file": ("1", "write a path in quotes"),
     "metrics.interval": ('"none"', 'write a duration such as "500ms"'),
 }

@@ -119,6 +119,7 @@ STATEMENTS: dict[str, Statement] = {
     "to_give_back": lambda db: claims.to_give_back(db, [1, 2]),
     "clamp_retries": lambda db: claims.clamp_retries(db, NOW),
     "depth": claims.depth,
+    "next_in_line": claims.next_in_line,
 }
 
 A_WHOLE_TABLE = re.compile(r"SCAN (job_queue|j|ahead)\b(?!.*USING (COVERING )?INDEX job_queue_)")
