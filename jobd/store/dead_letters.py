@@ -4,16 +4,17 @@ import sqlite3
 from collections.abc import Iterator
 
 from jobd.core.fingerprint import READ_AT_MOST, DeadLetter, Groups
+from jobd.store.verbs import UNCOMMON
 
 PAGE = 1_000
 
 # The second condition is the index's own, without which it would not be taken.
-_PAGE = """
+_PAGE = f"""
     SELECT id, job_type, queue, failure_type,
         substr(coalesce(error_message, dead_letter_reason), 1, :read),
         coalesce(moved_to_dead_letter_at, created_at), execution_over
     FROM job_queue
-    WHERE status = 'dead_letter' AND status NOT IN ('pending', 'running', 'completed')
+    WHERE status = 'dead_letter' AND {UNCOMMON}
         AND id > :after AND (:queue IS NULL OR queue = :queue)
         AND (:job_type IS NULL OR job_type = :job_type)
     ORDER BY id LIMIT :page

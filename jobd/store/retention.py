@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from jobd.core.lifecycle import COMPLETED
 from jobd.core.retention import PRUNABLE, Expiry
-from jobd.store.verbs import quoted
+from jobd.store.verbs import UNCOMMON, quoted
 
 WALKED = 2_000
 """How many rows one look walks over: a few milliseconds."""
@@ -58,8 +58,7 @@ _LOOK = """
 _IN_ORDER = _LOOK.format(expired=_EXPIRED, columns=_COLUMNS, walk="")
 # The second condition is the index's own, without which it would not be taken.
 _UNCOMMON = _LOOK.format(
-    expired=_EXPIRED, columns=_COLUMNS,
-    walk="status = :status AND status NOT IN ('pending', 'running', 'completed') AND",
+    expired=_EXPIRED, columns=_COLUMNS, walk=f"status = :status AND {UNCOMMON} AND"
 )
 
 _BELONGINGS = (
