@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ WAITING = 1_000
 LOOK_EVERY = 0.05
 SOME = 500
 REMEMBERED = 10_000
+NOTED_WITHIN, NOTED_AFTER = 2.0, 0.005
 KILL_TAKES = 1.0
 
 
@@ -121,14 +122,20 @@ class Alerts:
         if len(self._known) > REMEMBERED:
             self._known.clear()  # the database knows them too
         self._known.update(dict.fromkeys(fresh))
-        keys = list(fresh)
-        self._submit(lambda db, now: note_alerts(db, keys, now))
+        self._note(list(fresh))
         for alert in reversed(fresh.values()):
             logger().warning("alert.raised", cause=str(alert.cause), job_id=alert.job_id,
                              text=alert.text, **alert.about)
             self._programs.give(alert)
 
-    def _told_before(self, keys: Mapping[Key, Alert]) -> set[Key]:
+    def _note(self, keys: list[Key]) -> None:
+        """Wait until the note is on disk, but not as long as that may be full or locked."""
+        self._submit(lambda db, now: note_alerts(db, keys, now))
+        until = clock.monotonic() + NOTED_WITHIN
+        while len(self._told_before(keys)) < len(keys) and clock.monotonic() < until:
+            clock.pause(NOTED_AFTER)
+
+    def _told_before(self, keys: Iterable[Key]) -> set[Key]:
         """By the database; where that cannot be read now, better twice than never."""
         try:
             if self._database is None:

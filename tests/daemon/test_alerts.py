@@ -98,10 +98,8 @@ def test_an_old_head_is_told_once_also_after_a_restart(alerted: House) -> None:
     assert (raised["job_id"], raised["queue"]) == (waiting, "slow")
     told(alerted, daemon, 1)
     daemon.kill()
-    alerted.cli("cancel", str(busy))
-    alerted.queue.enqueue("gated", {"gate": "shut"}, queue="slow", priority=9)
     again = alerted.start()
-    beat = again.wait_for("pool.health", after=again.wait_for("job.logged"))
+    beat = again.wait_for("pool.health", after=again.wait_for("job.logged", job_id=busy))
     again.wait_for("pool.health", after=again.wait_for("pool.health", after=beat))
     assert alerted.status(waiting) == "pending"
     assert again.events("alert.raised") == []
