@@ -122,6 +122,49 @@ def test_a_database_that_is_written_over_is_named(house: House) -> None:
     assert "Traceback" not in daemon.stderr
 
 
+CARELESS = """
+@job("careless")
+def careless(path: str):
+    with open(path, "rb") as file:
+        return len(file.read())  # closing it drops the locks that SQLite holds in this process
+"""
+
+
+def test_a_handler_that_opens_the_database_file_loses_nothing(house: House) -> None:
+    """Without the daemon's locks another process removes the log: it is noticed, all is kept."""
+    house.handlers(CARELESS)
+    daemon = house.start(cold=True)
+    job_id = house.enqueue("careless", {"path": str(house.db)})
+    daemon.wait_for("job.completed", job_id=job_id)
+    house.queue.close()
+    subprocess.run(house.argv("enqueue", "quick", "--in", "1h"), env=house.env, check=True,
+                   capture_output=True)
+    assert daemon.exit_status() == 75
+    assert complaints(daemon) == ["store.replaced"]
+    assert statuses(house.db) == {1: "completed", 2: "pending"}
+    house.start().wait_for("job.completed", job_id=house.enqueue("quick"))
+
+
+def test_a_damaged_page_is_named(house: House) -> None:
+    """Bytes changed while it was stopped: one sentence, exit 78, no traceback; verbs say it too."""
+    house.queue.enqueue_many([("quick", {"n": 0, "pad": "x" * 3000})] * 50)
+    house.queue.close()
+    (root,) = house.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'job_queue'")[0]
+    with house.db.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    daemon = house.launch()
+    assert daemon.exit_status() == 78
+    assert "Traceback" not in daemon.stderr
+    assert set(complaints(daemon)) <= {"sweep.failed", "daemon.failed"}
+    assert len(complaints(daemon)) <= 2
+    words = daemon.stderr + "".join(line.get("error", "") for line in daemon.log)
+    assert "is damaged or cut short" in words
+    for verb in (("list",), ("enqueue", "quick"), ("status",)):
+        house.cli(*verb, expect=78)
+        assert "is damaged or cut short" in house.said
+
+
 AS_ITS_OWNER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 """Root passes by the modes of files, unless it has given that up."""
 
