@@ -25,6 +25,7 @@ class Hand:
     def __init__(self, pool: WorkerPool, crew: Crew) -> None:
         self.attempts: dict[int, Attempt] = {}
         self.buffered: dict[int, Attempt] = {}
+        self._claimed: frozenset[int] = frozenset()
         self._pool = pool
         self._crew = crew
         self._buffer_room = BufferRoom()
@@ -57,6 +58,7 @@ class Hand:
         if choice.without_handler:
             claims.set_aside_without_handler(db, choice.without_handler)
         claimed = claims.claim(db, choice.direct, choice.buffered, worker_id, now)
+        self._claimed = frozenset(job.id for job in claimed)
         return claimed, bool(choice.without_handler) or len(heads) == limit
 
     def take(self, db: sqlite3.Connection, claimed: Sequence[Job], running: float) -> None:
@@ -70,6 +72,11 @@ class Hand:
             if job.buffered:
                 self.buffered[job.id] = attempt
             self._pool.hand_over(attempt)
+        self._claimed = frozenset()
+
+    def known(self) -> set[int]:
+        """Jobs in hand, and those whose claim may have been committed a moment ago."""
+        return {*self._claimed, *list(self.attempts)}
 
     def put_down(self, ended: Sequence[Ended], monotonic: float) -> None:
         """These attempts are settled in the database."""

@@ -79,7 +79,7 @@ class Patrol:
         running = self._running_clock.running(clock.monotonic())
         for verdict in sweep_zombies(self._attempts(), self._crew.config.timing, running):
             self._dispatcher.submit(verdict)
-        for row in self._orphans.sweep(self._rows("zombies", ours=True), self._hand.attempts):
+        for row in self._orphans.sweep(self._rows("zombies", ours=True), self._hand.known()):
             logger().error("job.stray_found", job_id=row.id, attempt=row.attempt)
             self._dispatcher.submit(row)
 

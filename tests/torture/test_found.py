@@ -4,11 +4,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from jobd.core.config import Config
+from jobd.core.new_job import new_job
 from jobd.daemon.child_process import _BEGIN, OUR_HOME
 from jobd.daemon.frames import Frames
+from jobd.daemon.hand import Hand
 from jobd.daemon.run_process import _settings
+from jobd.store.enqueue import enqueue
+from jobd.store.migrations import MIGRATIONS
+from jobd.store.schema import build
 from tests.daemon.harness import House
 
 TRIES = 8
@@ -42,3 +49,18 @@ def test_a_stop_during_the_first_claim_charges_nothing(tmp_path: Path) -> None:
         kept = house.rows("SELECT job_id, failure_type FROM job_attempts WHERE failure_type <> ''")
         assert [tuple(row) for row in kept] == []
         assert {house.job(job_id)["rescue_count"] for job_id in ids} == {0}
+
+
+def test_a_claim_that_is_just_committed_is_known() -> None:
+    """The sweep for strays never sees a job that executes by the database and is not known."""
+    db = build(MIGRATIONS)
+    job_id, _ = enqueue(db, new_job("quick", {}, {}, 1, 1_000), 1)
+    crew: Any = SimpleNamespace(queue_room=lambda _: {}, handlers={"quick"},
+                                attempt=lambda job, _: SimpleNamespace(job=job))
+    pool: Any = SimpleNamespace(size=1, hand_over=lambda _: None)
+    hand = Hand(pool, crew)
+    claimed, _ = hand.claim(db, (1, 0), "1-aa", 2)
+    before = hand.known()
+    hand.take(db, claimed, 0.0)
+    assert before == hand.known() == {job_id}
+    db.close()
