@@ -223,7 +223,7 @@ def _producer(draw: Draw, name: str, *, with_processes: bool) -> tuple[Action, .
             verb = draw.choices(["enqueue", "enqueue_twice"], [6, 1])[0]
             actions.append(Action(at, verb, tuple(orders)))
     for _ in range(draw.randrange(2, 8)):
-        verb = draw.choices(["cancel", "release", "retry", "cancel_new"], [3, 4, 3, 3])[0]
+        verb = draw.choices(["cancel", "release", "retry", "cancel_new"], [3, 4, 3, 5])[0]
         order = (_steady("quick")(draw, f"{name}.c{len(actions)}"),) if verb == "cancel_new" else ()
         actions.append(Action(draw.uniform(0.1, CHAOS), verb, order, draw.randrange(1 << 30)))
     actions += _trouble(draw, name, with_processes=with_processes)

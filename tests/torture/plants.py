@@ -73,6 +73,7 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
             clock.pause(0.002)
 """),
         Edit("jobd.queue", "                    self._write_waiting()\n", """
+                    self._opened()
                     self._late = threading.Thread(target=self._write_waiting)
                     self._late.start()
                     while not mine.done:
@@ -91,7 +92,7 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
     Plant("claim_by_select_then_update", 60, ("nothing_is_wrong_by_the_log",),
           _SELECT_THEN_UPDATE),
     Plant("claim_by_select_then_update_without_trigger", 60,
-          ("cancelled_means_asked", "none_overlap", "an_attempt_begins_once"),
+          ("cancelled_means_asked", "none_overlap", "daemons_end_as_documented"),
           (*_SELECT_THEN_UPDATE, *NO_TRIGGER)),
     Plant("no_rescue", 20, ("every_job_ends",), (
         Edit("jobd.daemon.ledger", "        if not orphans:\n            return\n",
