@@ -13,6 +13,8 @@ from jobd.cli.table import ago, print_json, printable
 from jobd.core.shown import shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
+from jobd.store.alert_notes import ALERTED
+from jobd.store.notes import JOBD
 
 Record = reading.Record
 
@@ -77,8 +79,7 @@ def events(job: Record, attempts: list[Record], actions: list[Record]) -> list[E
         found += _begun(job)
     found += _ending(job, {each.event for each in found})
     found += [
-        Event(each["acted_at"], f"operator.{each['verb'].replace(' ', '_')}",
-              detail=each["detail"], actor=each["actor"])
+        Event(each["acted_at"], _done(each), detail=each["detail"], actor=each["actor"])
         for each in actions
     ]
     return sorted(found, key=lambda each: each.at)
@@ -90,6 +91,13 @@ def _events_of(db: sqlite3.Connection, job_id: int) -> list[Event] | None:
         if job is None:
             return None
         return events(job, reading.attempts(db, job_id), reading.actions(db, job_id))
+
+
+def _done(action: Record) -> str:
+    """What a person did, or what jobd itself noted."""
+    if action["actor"] == JOBD:
+        return "alert.raised" if action["verb"] == ALERTED else "handler.changed_process"
+    return f"operator.{action['verb'].replace(' ', '_')}"
 
 
 def _begun(row: Record) -> Iterator[Event]:

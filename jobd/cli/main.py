@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from jobd import errors
+from jobd.cli.opened import why
 from jobd.cli.table import printable
 from jobd.cli.verbs import VERBS
 from jobd.core.version import VERSION
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     _have_streams()
     parser = build_parser()
+    args = argparse.Namespace()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Text of jobs may hold what this terminal's encoding cannot say.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -40,9 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
         sys.stdout.flush()
     except errors.JobdError as error:
-        for line in str(error).splitlines() or [type(error).__name__]:
-            print(f"jobd: {printable(line)}", file=sys.stderr)
-        return error.exit_status
+        return _told(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -54,7 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         named = f"{error.filename}: " if error.filename else "cannot write the output: "
         print(f"jobd: {named}{error.strerror or error}", file=sys.stderr)
         return errors.FAILED
+    except Exception as error:
+        because = why(args, error)
+        if because is None:
+            raise
+        return _told(because)
     return status
+
+
+def _told(error: errors.JobdError) -> int:
+    for line in str(error).splitlines() or [type(error).__name__]:
+        print(f"jobd: {printable(line)}", file=sys.stderr)
+    return error.exit_status
 
 
 def _have_streams() -> None:

@@ -12,9 +12,11 @@ from jobd.cli.table import ago, print_json, printable
 from jobd.core.shown import shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
+from jobd.store.notes import changes
 
 _HIDDEN = {"id", "status", "ready", "due_at", "last_error_traceback", "attempts", "progress",
-           "checkpoint"}
+           "checkpoint", "process_changes"}
+_LISTED = ("attempts", "process_changes")
 _ZEROS = {"priority", "retry_count", "rescue_count", "snooze_count"}
 
 
@@ -50,12 +52,14 @@ def card(db: sqlite3.Connection, job_id: int) -> reading.Record | None:
             "attempts": reading.attempts(db, job_id),
             "progress": reading.progress(db, job_id),
             "checkpoint": reading.checkpoint(db, job_id),
+            "process_changes": changes(db, job_id),
         }
 
 
 def _as_json(found: reading.Record) -> dict[str, Any]:
     inner = {name: found[name] and shown(found[name]) for name in ("progress", "checkpoint")}
-    return shown(found) | inner | {"attempts": [shown(each) for each in found["attempts"]]}
+    listed = {name: [shown(each) for each in found[name]] for name in _LISTED}
+    return shown(found) | inner | listed
 
 
 def _text(found: reading.Record) -> str:
@@ -69,6 +73,10 @@ def _text(found: reading.Record) -> str:
     lines += _progress(found["progress"], now)
     if found["checkpoint"]:
         lines.append(f"  {'checkpoint':<24}{printable(found['checkpoint']['state'])}")
+    lines += [
+        f"  {'changed the process':<24}{printable(each['change'])} ({ago(each['noticed_at'], now)})"
+        for each in found["process_changes"]
+    ]
     told = [each["traceback"] for each in found["attempts"]]
     if found["last_error_traceback"] not in told:
         lines += _block("traceback", found["last_error_traceback"])

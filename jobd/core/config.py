@@ -16,6 +16,7 @@ from jobd.core.settings import (
     Choice,
     Duration,
     Keys,
+    Number,
     Setting,
     Text,
     Texts,
@@ -58,6 +59,18 @@ class Pool:
         4,
         "With more threads than this that would not stop, the daemon drains and exits with 75.",
         Whole(0, 1000),
+        reload=False,
+    )
+    max_threads: int = setting(
+        1000,
+        "With more threads in its process, left by handlers, it does so too; a child is replaced.",
+        Whole(20, 100_000),
+        reload=False,
+    )
+    max_open_files: float = setting(
+        0.8,
+        "So with more open files than this share of what the system allows (RLIMIT_NOFILE).",
+        Number(0.05, 1),
         reload=False,
     )
 

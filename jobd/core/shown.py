@@ -1,6 +1,7 @@
 """A record of the database as every face shows it."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,12 +22,19 @@ def _shown(column: str, value: Any) -> Any:
         return clock.iso(value)
     if column in _JSON_COLUMNS:
         return _parsed(value)
+    if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        # Written by another hand: JSON cannot hold it.
+        return str(value)
     return bool(value) if column == "execution_over" else value
 
 
 def _parsed(text: Any) -> Any:
     """The value that JSON text means; text that is none, from another hand, stays as it is."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except (TypeError, ValueError, RecursionError):
         return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)

@@ -47,7 +47,7 @@ class Attempt:
         handler: Handler,
         timeout: float | None,
         handed_at: float,
-        isolation: Isolation = Isolation.THREAD,
+        isolation: str = Isolation.THREAD,
     ) -> None:
         self.job = job
         self.handler = handler

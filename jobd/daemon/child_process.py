@@ -39,6 +39,8 @@ class ChildProcess:
         self.is_ready = False
         self.is_spent = False
         """No attempt may follow: it was interrupted, or it goes by itself."""
+        self.worn: str | None = None
+        """Why it should be replaced, though nothing is wrong with it: what its jobs leaked."""
         self.attempts = 0
         self.settings: Config | None = None
         work, control = socket.socketpair(), socket.socketpair()

@@ -69,11 +69,11 @@ class Crew:
             timeout = fallback if timeout is None else timeout
         return Attempt(job, handler, timeout, handed_at, self._isolation(job, handler))
 
-    def _isolation(self, job: Job, handler: Handler) -> Isolation:
+    def _isolation(self, job: Job, handler: Handler) -> str:
         """The job's word, else the handler's, else the configuration's; commands are their own."""
         if handler is _EXEC:
             return Isolation.COMMAND
-        return Isolation(job.isolation or handler.isolation or self.config.pool.isolation)
+        return job.isolation or handler.isolation or self.config.pool.isolation
 
     def limits(self) -> dict[str, int]:
         """Concurrency limits by queue."""

@@ -15,6 +15,8 @@ from jobd.core.job import Isolation, StopReason
 from jobd.core.registry import Handler
 from jobd.core.version import VERSION
 from jobd.daemon.alerts import Alerts
+from jobd.daemon.census import exhausted
+from jobd.daemon.change_watch import ChangeWatch
 from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.context import Surroundings
 from jobd.daemon.crew import Crew
@@ -84,11 +86,12 @@ class Daemon:
         self._writer = self._open_writer(path)
         self.dispatcher = self._dispatcher(path)
         self._place = Place(path)
+        self._changes = ChangeWatch(self.dispatcher.submit, self.hand.in_threads)
         self._alerts = Alerts(path, lambda: self._crew.config, self.dispatcher.submit)
         self.report.tell = self._alerts.of_outcome
         self._patrol = Patrol(
             path, self._crew, self._pool, self.hand, self.dispatcher,
-            self._running_clock, self._left_behind, self._alerts,
+            self._running_clock, self._left_behind, self._alerts, self._changes,
         )
         self._upkeep = Upkeep(path, self._crew, self.dispatcher, self.hand, self.report)
         self._sweeper = Sweeper([*self._patrol.sweeps(), self._upkeep.sweep()], path)
@@ -136,10 +139,9 @@ class Daemon:
                 return errors.TEMPORARY
             if not self.dispatcher.is_alive():
                 return errors.TEMPORARY
-            stuck = self._pool.stuck_count()
-            if stuck > self._crew.config.pool.max_stuck_threads:
-                logger().error("pool.exhausted", stuck=stuck,
-                               max_stuck_threads=self._crew.config.pool.max_stuck_threads)
+            too_many = exhausted(self._pool, self._crew.config.pool)
+            if too_many:
+                logger().error("pool.exhausted", **too_many)
                 return errors.TEMPORARY
 
     def _announced(self, what: str) -> None:
@@ -266,7 +268,9 @@ class Daemon:
             self._path, self.identity.id,
         )
         runners = Runners({
-            Isolation.THREAD: lambda: PythonRunner(lambda: self._crew.config),
+            Isolation.THREAD: lambda: PythonRunner(
+                lambda: self._crew.config, self._changes.ended
+            ),
             Isolation.PROCESS: lambda: ProcessRunner(surroundings, self.running),
             Isolation.COMMAND: lambda: CommandRunner(
                 self._path, self.identity.id, lambda: self._crew.config, self._left_behind

@@ -26,6 +26,7 @@ from jobd.daemon.wakeup import Wakeup
 from jobd.store import claims, outcomes, requests
 from jobd.store.complaints import translated
 from jobd.store.connection import Database
+from jobd.store.misfits import explained
 
 LONGEST_NAP = 0.5
 SHORT_NAP = 0.02
@@ -113,7 +114,7 @@ class Dispatcher:
                     self.turn(clock.now_ms(), clock.monotonic())
                 self.turn(clock.now_ms(), clock.monotonic())
         except BaseException as error:  # noqa: BLE001 - the daemon must learn of any way to end
-            self.failure = error
+            self.failure = explained(self._database.connection, error)
         finally:
             self._crew.dispatcher_ended()
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 
 from jobd.core.claiming import SUSPECT, choose
-from jobd.core.job import EndedEarly, Job, StopReason
+from jobd.core.job import EndedEarly, Isolation, Job, StopReason
 from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.buffer import BufferRoom
@@ -77,6 +77,12 @@ class Hand:
     def known(self) -> set[int]:
         """Jobs in hand, and those whose claim may have been committed a moment ago."""
         return {*self._claimed, *list(self.attempts)}
+
+    def in_threads(self) -> list[Attempt]:
+        """Attempts whose handlers run in threads of this process now."""
+        return [each for each in list(self.attempts.values())
+                if each.isolation == Isolation.THREAD and each.started is not None
+                and not each.ended]
 
     def put_down(self, ended: Sequence[Ended], monotonic: float) -> None:
         """These attempts are settled in the database."""

@@ -16,7 +16,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from jobd import clock
-from jobd.core.config import Config, Timing
+from jobd.core.config import Config, Pool, Timing
 from jobd.core.job import (
     EndedEarly,
     Ending,
@@ -34,12 +34,14 @@ from jobd.core.payload import clean_text
 from jobd.core.registry import Handler
 from jobd.core.sections import Limits
 from jobd.daemon.attempt import Attempt
+from jobd.daemon.census import worn
 from jobd.daemon.context import JobContext, Surroundings
 from jobd.daemon.control import Control
 from jobd.daemon.frames import Frame, Frames, as_frame
 from jobd.daemon.handlers import load_handlers
 from jobd.daemon.interruption import Interruption
 from jobd.daemon.offspring import has_children, reaped
+from jobd.daemon.process_state import Home
 from jobd.daemon.run_python import PythonRunner
 from jobd.daemon.survivors import MARKER, OWNER
 from jobd.errors import HandlersError
@@ -88,7 +90,7 @@ class IsolatedProcess:
         self._interruption = Interruption()
         self._control = Control(control, self._interruption)
         self._config = Config()
-        self._home = os.open(".", os.O_PATH | os.O_CLOEXEC)
+        self._home = Home()
         self._runner = PythonRunner(lambda: self._config)
         self._handlers: Mapping[str, Handler] = {}
         self._surroundings: Surroundings
@@ -118,14 +120,16 @@ class IsolatedProcess:
         try:
             self._handlers = load_handlers(modules, ())
         except HandlersError as error:
-            self._work.send(True, False, as_frame(_not_imported(error)))
+            self._work.send(True, False, None, as_frame(_not_imported(error)))
             return False
         return True
 
     def _take_settings(
-        self, level: str, kill_grace: float, classify: dict[str, str], limits: dict[str, int]
+        self, level: str, kill_grace: float, classify: dict[str, str], limits: dict[str, int],
+        worn: tuple[int, float],
     ) -> None:
         self._config = Config(
+            pool=Pool(max_threads=worn[0], max_open_files=worn[1]),
             timing=Timing(kill_grace=kill_grace),
             classify={name: FailureType(value) for name, value in classify.items()},
             limits=Limits(**limits),
@@ -136,7 +140,9 @@ class IsolatedProcess:
         good = isinstance(ending, Succeeded | Snoozed)
         may_leave = not good and (reaped() != reaped_before or has_children())
         try:
-            self._work.send(self._interruption.pending, may_leave, as_frame(ending))
+            pool = self._config.pool
+            self._work.send(self._interruption.pending, may_leave,
+                            worn(pool.max_threads, pool.max_open_files), as_frame(ending))
         except OSError:
             # The handler closed the socket: who is not heard is killed, which says why.
             clock.pause(NOT_HEARD)
@@ -177,10 +183,7 @@ class IsolatedProcess:
     def _tidy(self, job: Job, mark: str) -> None:
         """Undo what the last handler may have changed; mark what this one's programs inherit."""
         self._interruption.listen()
-        with suppress(OSError):
-            os.chdir(self._home)
-        os.environ[MARKER] = mark
-        os.environ["JOBD_JOB_ID"] = str(job.id)
+        self._home.restore({MARKER: mark, "JOBD_JOB_ID": str(job.id)})
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ class LogWriter:
         if self._path is None or not self._moved_away(self._path):
             return
         try:
-            fresh = _open(self._path)
+            fresh = _open(self._path, like=self._descriptor)
         except OSError:
             return  # no room or no right to make one now: the old file still takes lines
         os.close(self._descriptor)
@@ -122,8 +122,16 @@ class LogWriter:
         return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
 
 
-def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+def _open(path: Path, like: int | None = None) -> int:
+    """A new file has the mode of the one it stands for, whatever umask a handler has set."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags | os.O_EXCL, 0o640)
+    except FileExistsError:
+        return os.open(path, flags, 0o640)
+    if like is not None:
+        os.fchmod(descriptor, stat.S_IMODE(os.fstat(like).st_mode))
+    return descriptor
 
 
 def _dropped_line(count: int) -> str:

@@ -6,8 +6,10 @@ from pathlib import Path
 from jobd import clock
 from jobd.core.job import Row
 from jobd.core.lifecycle import JobStatus
+from jobd.daemon import census
 from jobd.daemon.alerts import Alerts
 from jobd.daemon.attempt import Attempt
+from jobd.daemon.change_watch import ChangeWatch
 from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
@@ -39,6 +41,7 @@ class Patrol:
         running_clock: clock.RunningClock,
         left_behind: LeftBehind,
         alerts: Alerts,
+        changes: ChangeWatch,
     ) -> None:
         self.ready = 0
         self.dead_letters = 0
@@ -50,6 +53,7 @@ class Patrol:
         self._dispatcher = dispatcher
         self._running_clock = running_clock
         self._left_behind = left_behind
+        self._changes = changes
         self._orphans = OrphanSweep()
         self._connections: dict[str, Database] = {}
         self._watch = WorkerWatch(crew, pool, dispatcher, running_clock, alerts)
@@ -73,6 +77,7 @@ class Patrol:
         for verdict in sweep_timeouts(attempts, running):
             self._dispatcher.submit(verdict)
         self._pass_on_progress(attempts, running)
+        self._changes.look_again()
 
     def zombies(self) -> None:
         """Give a verdict on what does not stop, and find rows that nobody executes."""
@@ -135,6 +140,7 @@ class Patrol:
             ready=self.ready, dead_letters=self.dead_letters,
             oldest_ready_ms=oldest and now - oldest,
             interval_s=self._crew.config.timing.heartbeat, pid=self._crew.identity.pid,
+            threads=census.threads(), open_files=census.open_files(),
         )
 
     def _attempts(self) -> list[Attempt]:

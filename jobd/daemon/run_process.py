@@ -18,6 +18,7 @@ from jobd.daemon.context import Checkpoint, JobContext, Surroundings
 from jobd.daemon.errand import Errand
 from jobd.daemon.frames import Frame, from_frame
 from jobd.daemon.survivors import end_left, left_of, marker
+from jobd.log import logger
 from jobd.store.attempt_files import attempt_directory
 
 READY_WITHIN = 60.0
@@ -63,6 +64,8 @@ class ProcessRunner:
         ending = self._through(errand)
         if errand.may_leave:
             self._end_left(errand)
+        if self._child is not None and self._child.worn:
+            self._replace(self._child, attempt)
         return ending
 
     def close(self) -> None:
@@ -103,6 +106,15 @@ class ProcessRunner:
             str(where.database), where.owner, path, config.pool.handlers, _settings(config)
         )
         return child
+
+    def _replace(self, child: ChildProcess, attempt: Attempt) -> None:
+        """What its job leaked goes with it."""
+        job = attempt.job
+        logger().warning("worker.child_replaced", worker=attempt.worker, job_id=job.id,
+                         job_type=job.job_type, queue=job.queue, attempt=job.attempt,
+                         reason=child.worn)
+        child.dismiss()
+        self._child = None
 
     def _bury(self, *, dying: bool) -> int | None:
         child, self._child = self._child, None
@@ -170,8 +182,9 @@ class ProcessRunner:
 
     def _ending(self, errand: Errand, frame: Frame) -> Ending:
         attempt = errand.attempt
-        leaves, errand.may_leave, said = frame
+        leaves, errand.may_leave, worn, said = frame
         errand.child.is_spent = leaves
+        errand.child.worn = worn
         ending = from_frame(said, attempt.stopping.reason)
         if isinstance(ending, Succeeded):
             attempt.enqueued = list(ending.enqueued)
@@ -242,7 +255,8 @@ class _Gone(Exception):
 def _settings(config: Config) -> Frame:
     """What a child needs of the configuration."""
     table = {name: failure_type.value for name, failure_type in config.classify.items()}
-    return [config.log.level, config.timing.kill_grace, table, asdict(config.limits)]
+    worn = [config.pool.max_threads, config.pool.max_open_files]
+    return [config.log.level, config.timing.kill_grace, table, asdict(config.limits), worn]
 
 
 def _log(context: JobContext, line: str) -> None:

@@ -40,8 +40,12 @@ OUR_ROOMS = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "core")
 class PythonRunner:
     """Runs handlers one after another in one thread, coroutines in that thread's own loop."""
 
-    def __init__(self, config: Callable[[], Config]) -> None:
+    def __init__(
+        self, config: Callable[[], Config], over: Callable[[Attempt], None] = lambda _: None
+    ) -> None:
+        """`over` is called after each attempt, before its ending is known to anyone else."""
         self._config = config
+        self._over = over
         self._asyncio: asyncio.Runner | None = None
 
     def run(self, attempt: Attempt, context: JobContext) -> Ending:
@@ -56,6 +60,7 @@ class PythonRunner:
             if os.getpid() != pid:
                 # The handler forked, and this is the child: the daemon's threads are not here.
                 os._exit(0)
+            self._over(attempt)
 
     def close(self) -> None:
         if self._asyncio is not None:

@@ -6,6 +6,7 @@ They lie beside the database, `<database>.attempts/<job id>/<attempt>/`, made of
 import fcntl
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 STREAMS = ("stdout", "stderr")
@@ -36,7 +37,7 @@ def open_stream(directory: Path, name: str) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     # Whoever may read the job's payload and result may read this too.
     group_reads = directory.stat().st_mode & 0o040
-    return os.open(directory / name, flags, 0o640 if group_reads else 0o600)
+    return _with_mode(os.open(directory / name, flags, 0o600), 0o640 if group_reads else 0o600)
 
 
 def take_lock(directory: Path) -> int:
@@ -44,8 +45,17 @@ def take_lock(directory: Path) -> int:
 
     The lock is free again when the last process that has such a descriptor is gone.
     """
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    descriptor = _with_mode(os.open(directory / LOCK, flags, 0o600), 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def _with_mode(descriptor: int, mode: int) -> int:
+    """Whatever umask a handler has set in this process."""
+    if os.fstat(descriptor).st_mode & 0o777 != mode:
+        with suppress(PermissionError):
+            os.fchmod(descriptor, mode)
     return descriptor
 
 

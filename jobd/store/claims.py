@@ -31,7 +31,8 @@ class Head:
 
 _OPEN_QUEUES = """
     WITH RECURSIVE named(name) AS (
-        SELECT min(queue) FROM job_queue WHERE ready = 1
+        -- A queue that is NULL, by another hand, must not hide the rest.
+        SELECT min(queue) FROM job_queue WHERE ready = 1 AND queue >= ''
         UNION ALL
         SELECT (SELECT min(queue) FROM job_queue WHERE ready = 1 AND queue > named.name)
         FROM named WHERE named.name IS NOT NULL
@@ -107,7 +108,9 @@ def promote_due(db: sqlite3.Connection, now: int) -> int:
     rows = db.execute(
         """
         UPDATE job_queue SET ready = 1, due_at = NULL WHERE id IN (
-            SELECT id FROM job_queue WHERE ready = 0 AND due_at <= ? ORDER BY due_at LIMIT ?
+            SELECT id FROM job_queue WHERE ready = 0 AND due_at <= ?
+                AND status IN ('pending', 'retrying')
+            ORDER BY due_at LIMIT ?
         ) RETURNING id
         """,
         (now, PROMOTED_AT_ONCE),
@@ -118,7 +121,8 @@ def promote_due(db: sqlite3.Connection, now: int) -> int:
 def next_due_at(db: sqlite3.Connection) -> int | None:
     """When the next waiting row becomes due, in ms; None when none waits for a time."""
     due: int | None = db.execute(
-        "SELECT min(due_at) FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL"
+        """SELECT (SELECT due_at FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL
+        AND status IN ('pending', 'retrying') ORDER BY due_at LIMIT 1)"""
     ).fetchone()[0]
     return due
 

@@ -11,6 +11,7 @@ from jobd.store import rows, schema, schema_records
 from jobd.store.backup import back_up, backup_path
 from jobd.store.connection import APPLICATION_ID, Database
 from jobd.store.migrations import MIGRATIONS, Migration
+from jobd.store.misfits import misfits
 from jobd.store.repair import repair
 from jobd.store.shape import compare, read_shape
 from jobd.store.step_down import StepDown
@@ -62,8 +63,9 @@ class MigrationManager:
         return [_status(v, names[v], records.get(v)) for v in sorted(names)]
 
     def verify(self) -> list[schema.Difference]:
-        """Every way in which the database is not what this jobd needs."""
-        return schema.drift(self.database.connection, self.migrations)
+        """Every way in which the database is not what this jobd needs, row by row too."""
+        db = self.database.connection
+        return [*schema.drift(db, self.migrations), *misfits(db)]
 
     def up(self, now: int, to: int | None = None, *, actor: str | None = None) -> Change:
         """Apply what is pending, up to version `to`; a new file gets everything at once."""
@@ -136,7 +138,7 @@ class MigrationManager:
         with self._change() as db:
             self._refuse_newer(db)
             found = schema.examine(db, self.migrations)
-            if not (found.faults or found.notes):
+            if not (found.faults or found.notes or misfits(db)):
                 return Change(found.version)
             _refuse_early(found.faults)
             with self._safely(db, found.version, now) as backup:

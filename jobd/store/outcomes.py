@@ -23,6 +23,7 @@ from jobd.core.lifecycle import (
     JobStatus,
     Move,
 )
+from jobd.errors import SchemaError
 from jobd.store.verbs import Write, fenced_write, move_write
 
 _BACK_IN_LINE = """
@@ -133,6 +134,8 @@ def mark_over(db: sqlite3.Connection, attempts: Sequence[tuple[int, int]]) -> li
     return [job_id for (job_id,) in rows]
 
 
+_STATUSES = frozenset(JobStatus)
+
 _ROW = """
     j.id, j.job_type, j.queue, j.status, j.attempt, j.worker_id, j.retry_count, j.rescue_count,
     j.snooze_count, j.max_retries, j.claimed_at, j.started_at, j.timed_out_at,
@@ -159,7 +162,12 @@ def executing_rows(db: sqlite3.Connection) -> list[Row]:
 
 def _row(values: tuple[object, ...]) -> Row:
     job_id, job_type, queue, status, *rest = values
-    return Row(job_id, job_type, queue, JobStatus(str(status)), *rest)  # type: ignore[arg-type]
+    if status not in _STATUSES:
+        raise SchemaError(
+            f"row {job_id} of job_queue: status is {status!r:.60}, none that jobd knows "
+            "(`jobd migrate repair`)"
+        )
+    return Row(job_id, job_type, queue, JobStatus(status), *rest)  # type: ignore[arg-type]
 
 
 _ATTEMPT_COLUMNS = (

@@ -11,6 +11,7 @@ from jobd.store.create_table import Index, allowed_values
 from jobd.store.migrations import Migration
 from jobd.store.migrations.m004_fence_attempts import DERIVED
 from jobd.store.migrations.migration import rebuild
+from jobd.store.misfits import has_misfits
 from jobd.store.shape import Key, Shape, read_shape
 
 
@@ -86,7 +87,10 @@ class _Mending:
         return allowed_values(check) or frozenset()
 
     def _is_drifted(self, table: str) -> bool:
-        """Whether `table` must be rebuilt: it, its columns' order, or what makes rows unique."""
+        """Whether `table` must be rebuilt: it, its columns' order, its rows, what makes them
+        unique."""
+        if has_misfits(self.db, table):
+            return True
         wanted, actual = self.wanted.table(table), self.actual.table(table)
         if wanted != actual or list(wanted.columns) != list(actual.columns):
             return True

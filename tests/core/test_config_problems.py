@@ -28,6 +28,8 @@ WRONG = {
     "pool.handlers": ('"myapp.jobs"', 'write a list of module names such as ["myapp.jobs"]'),
     "pool.path": ("[1]", 'write a list of directories such as ["/srv/myapp"]'),
     "pool.max_stuck_threads": ("true", "write a whole number from 0 to 1000"),
+    "pool.max_threads": ("19", "write a whole number from 20 to 100000"),
+    "pool.max_open_files": ("1.5", "write a number from 0.05 to 1"),
     "pool.isolation": ('"fork"', 'write "thread" or "process"'),
     "timing.sweep_interval": ('"0s"', "write a duration from 50 ms to 1 h"),
     "timing.heartbeat": ('"5"', 'write a duration such as "500ms", "30s"'),

@@ -1,0 +1,64 @@
+"""How many threads and open files a process has, and whether handlers have leaked too many."""
+
+import errno
+import os
+import resource
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from jobd.core.config import Pool
+from jobd.daemon.worker import WorkerPool
+
+
+def threads() -> int:
+    """The threads of this process, Python's and others."""
+    return _entries("/proc/self/task") or threading.active_count()
+
+
+def open_files() -> int:
+    """The files that this process has open; as many as it may have when one more is refused."""
+    return _entries("/proc/self/fd") or file_limit()
+
+
+def file_limit() -> int:
+    """How many files this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def exhausted(pool: WorkerPool, limits: Pool) -> Mapping[str, Any]:
+    """The keys of `pool.exhausted`: each count that is above its limit, and that limit."""
+    most_files = min(round(limits.max_open_files * file_limit()), file_limit() - 1)
+    counts = [
+        ("stuck", pool.stuck_count(), "max_stuck_threads", limits.max_stuck_threads),
+        ("threads", threads(), "max_threads", limits.max_threads),
+        ("open_files", open_files(), "max_open_files", most_files),
+    ]
+    return {
+        name: value
+        for what, count, limit, most in counts if count > most
+        for name, value in ((what, count), (limit, most))
+    }
+
+
+def worn(max_threads: int, max_open_files: float) -> str | None:
+    """Why a child process should not run another job; None while it may.
+
+    It asks after every job and so counts no files: all numbers below the lowest that is free are
+    taken.
+    """
+    if threading.active_count() > max_threads:
+        return f"{threading.active_count()} threads"
+    try:
+        lowest = os.dup(0)
+        os.close(lowest)
+    except OSError as error:
+        lowest = file_limit() if error.errno == errno.EMFILE else 0
+    return f"{lowest} open files" if lowest > round(max_open_files * file_limit()) else None
+
+
+def _entries(directory: str) -> int:
+    try:
+        return len(os.listdir(directory))
+    except OSError:
+        return 0
