@@ -136,6 +136,8 @@ class Watched:
         return Health(problems, self._about(now))
 
     def _about(self, now: int) -> str:
+        if not self.heard or self.life in ("daemon.stopped", "daemon.failed"):
+            return "no daemon"
         beat = "no heartbeat yet" if self.beat_at is None else \
             f"last heartbeat {lasted(now - self.beat_at)} ago"
         busy, workers = self.pool.get("busy", "?"), self.pool.get("workers", "?")

@@ -1,0 +1,130 @@
+"""`jobd health`: one word for a monitor, and for a person what is wrong and what to do."""
+
+import argparse
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from jobd import clock
+from jobd.cli.log_file import StreamLines, recent
+from jobd.cli.opened import opened
+from jobd.cli.options import Settings, settings
+from jobd.cli.table import print_json, printable
+from jobd.cli.tail import log_file
+from jobd.core.config import Config
+from jobd.core.health import Health, Problem, State, judge, worst
+from jobd.core.log_line import read_event
+from jobd.core.watched import Watched
+from jobd.errors import DONE, FAILED, NO_DAEMON, ConfigurationError, NoDatabase, NotFound
+from jobd.store.daemon_lock import is_held
+from jobd.store.health_facts import health_facts
+
+EXIT_STATUS = {State.HEALTHY: DONE, State.DEGRADED: FAILED, State.DOWN: NO_DAEMON}
+PIECE = 1.0
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the verb."""
+    text = "say how well everything is: exit 0 healthy, 1 degraded, 69 down"
+    parser = verbs.add_parser(
+        "health", help=text, description=text + "; and what is wrong, and what to type",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:  jobd health --json\n"
+               "           jobd health --from-log /var/log/jobd.log",
+    )
+    parser.add_argument(
+        "--from-log", dest="file", metavar="FILE", nargs="?", const="",
+        help="by the log alone (default: the setting log.file; - is standard input): needs no "
+        "database, and is down when three heartbeats are missing",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the verdict and all that led to it."""
+    if args.file is None:
+        found = settings(args)
+        health, source = _by_database(found), {"database": str(found.db)}
+    else:
+        health, source = _by_log(args), {"log": log_file(args)}
+    if args.json:
+        problems = [asdict(each) for each in worst(health.problems)]
+        print_json({"status": health.state, "about": health.about, "problems": problems, **source})
+    else:
+        _print(health)
+    return EXIT_STATUS[health.state]
+
+
+def _by_database(found: Settings) -> Health:
+    alive, pid = is_held(found.db)
+    max_age = found.config.alerts.max_age
+    try:
+        with opened(found) as database:
+            return judge(health_facts(
+                database.connection, clock.now_ms(), daemon_alive=alive, daemon_pid=pid,
+                max_age_ms=None if max_age is None else round(1000 * max_age),
+            ))
+    except NoDatabase as error:
+        text = f"{str(error).partition(';')[0]}, so no daemon works on it."
+        text = text[0].upper() + text[1:]
+        return Health([Problem(State.DOWN, "no_database", text, "jobd run")], "no database")
+
+
+def _by_log(args: argparse.Namespace) -> Health:
+    """Whatever is wrong with the configuration, a file that is named is read."""
+    name = log_file(args)
+    try:
+        config = settings(args).config
+    except ConfigurationError:
+        config = Config()
+    watched = _from_stream() if name == "-" else _from_file(Path(name))
+    max_age = config.alerts.max_age
+    return watched.health(
+        clock.now_ms(), round(1000 * config.timing.heartbeat),
+        None if max_age is None else round(1000 * max_age),
+    )
+
+
+def _from_stream() -> Watched:
+    watched, source = Watched(), StreamLines(sys.stdin.fileno())
+    while (lines := source.more(PIECE)) is not None:
+        _take(watched, lines)
+    return watched
+
+
+def _from_file(path: Path) -> Watched:
+    """The end of the file; and of the one before, while the new one has no heartbeat yet."""
+    watched = Watched()
+    lines = _recent(path)
+    if not any('"event": "pool.health"' in line for line in lines):
+        before = path.with_name(f"{path.name}.1")
+        _take(watched, _recent(before) if before.is_file() else [])
+    _take(watched, lines)
+    return watched
+
+
+def _recent(path: Path) -> list[str]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound(f"no file {path}") from None
+    try:
+        return recent(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _take(watched: Watched, lines: list[str]) -> None:
+    for line in lines:
+        event = read_event(line)
+        if event is not None:
+            watched.take(event)
+
+
+def _print(health: Health) -> None:
+    print(f"{health.state}: {printable(health.about)}")
+    for each in worst(health.problems):
+        print(f"\n{printable(each.text)}")
+        if each.next_command:
+            print(f"\n    {printable(each.next_command)}")
