@@ -33,7 +33,7 @@ def serve(args: argparse.Namespace) -> int:
     found = read()
     prepare_directory(found.db)
     lock = DaemonLock(found.db)
-    _take(lock, found.db, wait=not args.no_wait)
+    _take(lock, found.db, systemd, wait=not args.no_wait)
     handlers = load_handlers(found.config.pool.handlers, _search_path(found.config))
     if not handlers:
         print("jobd: no handlers are configured, so only commands run; name their module with "
@@ -114,11 +114,12 @@ def _search_path(config: Config) -> list[str]:
     return [*config.pool.path, *([] if config.pool.path else [str(Path.cwd())])]
 
 
-def _take(lock: DaemonLock, database: Path, *, wait: bool) -> None:
+def _take(lock: DaemonLock, database: Path, systemd: Systemd, *, wait: bool) -> None:
     if lock.acquire(blocking=False) and lock.acquire_file(blocking=False):
         return
     if not wait:
         raise errors.NoDaemon(f"jobd pid {lock.holder()} is active on {database}")
     print(f"waiting: jobd pid {lock.holder()} is active", file=sys.stderr, flush=True)
+    systemd.status(f"waits for jobd pid {lock.holder()}, which is active on {database}")
     lock.acquire(blocking=True)
     lock.acquire_file(blocking=True)

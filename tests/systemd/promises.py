@@ -401,6 +401,19 @@ def handlers_alone_get_less(journal: Journal) -> None:
 
 
 @promise
+def goes_on_without_the_journal(journal: Journal) -> None:
+    """While journald is away jobs run, and the daemon is the same; what it says is lost."""
+    systemctl("restart", "jobd")
+    pid = main_pid()
+    systemctl("stop", "systemd-journald.socket", "systemd-journald-dev-log.socket",
+              "systemd-journald.service")
+    assert ended(enqueue("adds", {"a": 3, "b": 4}))["result"] == 7
+    assert command("/bin/echo", "heard") == "heard\n"
+    assert main_pid() == pid
+    systemctl("start", "systemd-journald.service")
+
+
+@promise
 def goes_without_a_trace(journal: Journal) -> None:
     """The README's other block takes the service, its user and its files away."""
     pid = main_pid()

@@ -74,6 +74,17 @@ def test_ready_is_told_after_the_dead_were_judged(house: House, listener: Listen
     ]
 
 
+def test_a_second_daemon_says_whom_it_waits_for(house: House, listener: Listener) -> None:
+    """A start that goes on and on because another daemon is active has that as its status."""
+    first = house.start()
+    before = len(listener.heard)
+    second = house.launch()
+    place = listener.wait(before, STATUS=f"waits for jobd pid {first.pid}, which is active")
+    first.stop()
+    listener.wait(place, READY="1")
+    second.wait_ready()
+
+
 def test_the_status_counts(house: House, listener: Listener) -> None:
     """One line: workers, what runs, what is ready, what is dead, in the right number."""
     house.handlers("@job('broken', max_retries=0)\ndef broken():\n    raise RuntimeError\n")
