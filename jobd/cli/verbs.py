@@ -13,6 +13,7 @@ from jobd.cli import (
     health,
     history,
     logs,
+    metrics,
     migrate,
     prune,
     queue,
@@ -51,5 +52,6 @@ VERBS: tuple[ModuleType, ...] = (
     check,
     backup,
     prune,
+    metrics,
     migrate,
 )

@@ -65,6 +65,8 @@ class Job:
     isolation: str | None
     claimed_at: int
     buffered: bool = False
+    ready_at: int | None = None
+    """Since when it might have run; None when nobody knows, as after an operator's retry."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
 from jobd.daemon.left_behind import LeftBehind
+from jobd.daemon.metrics_file import MetricsFile
 from jobd.daemon.patrol import Patrol
 from jobd.daemon.place import Place
 from jobd.daemon.report import Report, job_log
@@ -94,7 +95,10 @@ class Daemon:
             self._running_clock, self._left_behind, self._alerts, self._changes,
         )
         self._upkeep = Upkeep(path, self._crew, self.dispatcher, self.hand, self.report)
-        self._sweeper = Sweeper([*self._patrol.sweeps(), self._upkeep.sweep()], path)
+        metrics = MetricsFile(path, self._crew, self.report.meter, self._upkeep)
+        self._sweeper = Sweeper(self.report.meter.counted(
+            [*self._patrol.sweeps(), self._upkeep.sweep(), metrics.sweep()]
+        ), path)
         self._vitals = Vitals(
             systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report
         )

@@ -10,6 +10,7 @@ from jobd.core.job import Job, Succeeded
 from jobd.core.lifecycle import LOSE, PARK, RELEASE, TIME_OUT, JobStatus, Move
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.ledger import still_executing
+from jobd.daemon.meter import Meter
 from jobd.daemon.turn import Applied, Settled, Verdict
 from jobd.log import job_logger, logger
 from jobd.store.files import write_lock_holder
@@ -31,6 +32,7 @@ class Report:
         self.log = logger()
         self.tell: Callable[[Mapping[str, Any]], None] = _nobody
         """Who is told what was logged of a job's end or verdict."""
+        self.meter = Meter()
         self.finished = 0
         self.given_back = 0
         self.waits_for: str | None = None
@@ -41,6 +43,7 @@ class Report:
     def applied(self, applied: Applied, claimed: list[Job]) -> None:
         """A transaction was committed."""
         self.waits_for = None
+        self.meter.applied(applied)
         for ended, enqueued in applied.completed:
             self._completed(ended, enqueued)
         for verdict in applied.verdicts:

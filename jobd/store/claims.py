@@ -72,7 +72,9 @@ _CLAIM = f"""
         AND status IN ({quoted(CLAIM.sources)})
     RETURNING job_queue.id, attempt, job_type, queue, payload, priority, retry_count,
         rescue_count, snooze_count, max_retries, timeout_ms, isolation, claimed_at,
-        started_at IS NULL
+        started_at IS NULL,
+        CASE WHEN attempt = 1 THEN max(created_at, coalesce(scheduled_at, 0))
+            ELSE coalesce(next_retry_at, scheduled_at) END
 """
 
 

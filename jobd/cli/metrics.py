@@ -1,0 +1,46 @@
+"""`jobd metrics`: measurements in the text format of Prometheus."""
+
+import argparse
+
+from jobd import clock
+from jobd.cli.opened import opened
+from jobd.cli.options import settings
+from jobd.core import gauges
+from jobd.core.prometheus import render
+from jobd.errors import DONE
+from jobd.store import measuring, overview
+from jobd.store.daemon_lock import is_held
+
+DESCRIPTION = """\
+print measurements in the text format of Prometheus
+
+Jobs, queues, workers and sizes are read from the database now. Counters and histograms
+are those of the active daemon, as it told them last (every metrics.interval)."""
+
+
+def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the verb."""
+    text = DESCRIPTION.partition("\n")[0]
+    parser = verbs.add_parser(
+        "metrics", help=text, description=DESCRIPTION, epilog="example:  jobd metrics",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print them; they need no daemon."""
+    found = settings(args)
+    alive, _ = is_held(found.db)
+    with opened(found) as database:
+        db = database.connection
+        jobs = measuring.count_jobs(db)
+        now = clock.now_ms()
+        text = render(gauges.families(measuring.measure(
+            db, database.path, alive=alive, jobs=jobs, counted_at=now, now=now
+        )))
+        newest = next(iter(overview.daemons(db)), None)
+    if alive and newest is not None:
+        text += measuring.told(found.db, newest["id"])
+    print(text, end="")
+    return DONE
