@@ -15,6 +15,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def asleep() -> float:
+    """Seconds that the machine was suspended since it was started."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
 def pause(seconds: float) -> None:
     """Wait in a client that has nothing to be interrupted by but a signal."""
     select.select([], [], [], seconds)

@@ -76,7 +76,7 @@ class Daemon:
         self._running_clock = clock.RunningClock(
             2 * config.timing.sweep_interval, clock.monotonic()
         )
-        self._steps = StepDetector(clock.now_ms(), clock.monotonic())
+        self._steps = StepDetector(clock.now_ms(), clock.monotonic(), clock.asleep())
         self.report = Report()
         self.identity = _identity()
         self._crew = Crew(handlers, config, self.identity, self._announced)
@@ -156,9 +156,10 @@ class Daemon:
         self._box.ring()
 
     def _look_at_the_clock(self) -> None:
-        moved = self._steps.step(clock.now_ms(), clock.monotonic())
+        moved = self._steps.step(clock.now_ms(), clock.monotonic(), clock.asleep())
         if moved:
-            logger().warning("clock.stepped", moved_ms=moved)
+            logger().warning("clock.stepped", moved_ms=moved,
+                             suspended_ms=self._steps.suspended_ms)
             self._sweeper.run_now()
             self.dispatcher.submit(claims.clamp_retries)
 

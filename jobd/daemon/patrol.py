@@ -123,7 +123,7 @@ class Patrol:
         for state in states:
             log.info("worker.heartbeat", worker=state.name, health=state.health_status.value,
                      job_id=state.job_id, attempt=state.attempt,
-                     busy_ms=state.job_started_at and now - state.job_started_at,
+                     busy_ms=state.job_started_at and max(0, now - state.job_started_at),
                      stuck_job_id=state.stuck_job_id)
         self._log_pool(states, now)
         self._watch.show(states)
@@ -138,7 +138,7 @@ class Patrol:
             busy=sum(state.job_id is not None for state in states),
             stuck=self._pool.stuck_count(), in_hand=len(self._hand.attempts),
             ready=self.ready, dead_letters=self.dead_letters,
-            oldest_ready_ms=oldest and now - oldest,
+            oldest_ready_ms=oldest and max(0, now - oldest),
             interval_s=self._crew.config.timing.heartbeat, pid=self._crew.identity.pid,
             threads=census.threads(), open_files=census.open_files(),
         )

@@ -101,15 +101,19 @@ class Sweeper:
 
 
 class StepDetector:
-    """Notices when the wall clock moved against the monotonic one."""
+    """Notices when the wall clock moved against the monotonic one, which stands still while the
+    machine is suspended; `suspended_ms` says for how long it was since the last step."""
 
     TOLERANCE_MS = 1_000
 
-    def __init__(self, wall_ms: int, monotonic: float) -> None:
+    def __init__(self, wall_ms: int, monotonic: float, asleep: float = 0.0) -> None:
         self._offset = wall_ms - monotonic * 1000
+        self._asleep = asleep
+        self.suspended_ms = 0
 
-    def step(self, wall_ms: int, monotonic: float) -> int:
-        """By how many ms the wall clock was stepped since the last call; 0 when it was not."""
+    def step(self, wall_ms: int, monotonic: float, asleep: float = 0.0) -> int:
+        """By how many ms the wall clock moved since the last call, less than 0 when it went back;
+        0 when it did not."""
         offset = wall_ms - monotonic * 1000
         moved = round(offset - self._offset)
         if abs(moved) <= self.TOLERANCE_MS:
@@ -117,6 +121,8 @@ class StepDetector:
             self._offset = offset
             return 0
         self._offset = offset
+        self.suspended_ms = round(1000 * (asleep - self._asleep))
+        self._asleep = asleep
         return moved
 
 

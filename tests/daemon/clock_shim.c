@@ -1,5 +1,6 @@
 /* LD_PRELOAD: moves the wall clock of one process by the nanoseconds in the file $CLOCK_SHIM,
-   read anew at each call, and leaves the monotonic clocks alone. */
+   read anew at each call, and leaves the monotonic clock alone. A second number in the file moves
+   the clock that goes on while the machine is suspended. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,15 +15,16 @@ static volatile long long *offset;
 __attribute__((constructor)) static void map_offset(void) {
     const char *path = getenv("CLOCK_SHIM");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *mapped = file < 0 ? MAP_FAILED : mmap(0, sizeof *offset, PROT_READ, MAP_SHARED, file, 0);
+    void *mapped = file < 0 ? MAP_FAILED : mmap(0, 2 * sizeof *offset, PROT_READ, MAP_SHARED, file, 0);
     if (mapped != MAP_FAILED) offset = mapped;
     if (file >= 0) close(file);
 }
 
 int clock_gettime(clockid_t id, struct timespec *t) {
     int status = syscall(SYS_clock_gettime, id, t);
-    if (status == 0 && offset && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) {
-        long long now = t->tv_sec * 1000000000LL + t->tv_nsec + *offset;
+    int moved = id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE;
+    if (status == 0 && offset && (moved || id == CLOCK_BOOTTIME)) {
+        long long now = t->tv_sec * 1000000000LL + t->tv_nsec + offset[moved ? 0 : 1];
         t->tv_sec = now / 1000000000LL;
         t->tv_nsec = now % 1000000000LL;
     }

@@ -2,9 +2,13 @@
 
 import os
 import shutil
+import sqlite3
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -35,13 +39,20 @@ class WallClock:
 
     def __init__(self, file: Path, library: Path) -> None:
         self._file = file
-        self.step_to(0)
+        self._file.write_bytes(bytes(16))
         self.env = {"LD_PRELOAD": str(library), "CLOCK_SHIM": str(file)}
 
     def step_to(self, seconds: float) -> None:
         """One write of eight bytes, into the same file: its pages are mapped."""
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT)
-        os.pwrite(descriptor, struct.pack("=q", round(seconds * 1e9)), 0)
+        self._write(struct.pack("=q", round(seconds * 1e9)))
+
+    def suspend(self, seconds: float) -> None:
+        """As after a sleep of the machine: all clocks have gone on, but the monotonic one."""
+        self._write(struct.pack("=qq", *[round(seconds * 1e9)] * 2))
+
+    def _write(self, content: bytes) -> None:
+        descriptor = os.open(self._file, os.O_WRONLY)
+        os.pwrite(descriptor, content, 0)
         os.close(descriptor)
 
 
@@ -72,16 +83,17 @@ def a_timeout_is_still_given(house: House, daemon: RunningDaemon) -> None:
 
 
 def test_steps_make_no_false_verdict_and_stop_no_sweep(house: House, wall: WallClock) -> None:
-    """Back an hour, ahead an hour, ahead ten years, and right again: what runs goes on, a real
-    timeout is still given, heartbeats come, nothing spins."""
+    """Back an hour, ahead eight hours, ahead ten years, and right again: what runs goes on, a
+    real timeout is still given, heartbeats come, nothing spins."""
     daemon = house.start("--workers", "3", env=wall.env)
     running = house.enqueue("listens", timeout=300)
     daemon.wait_for("job.logged", job_id=running)
     stepped, was = None, 0.0
-    for seconds in (-HOUR, HOUR, TEN_YEARS, 0.0):
+    for seconds in (-HOUR, 8 * HOUR, TEN_YEARS, 0.0):
         wall.step_to(seconds)
         stepped = daemon.wait_for("clock.stepped", after=stepped)
         assert abs(stepped["moved_ms"] - 1000 * (seconds - was)) < 2000
+        assert stepped["suspended_ms"] == 0
         was, before = seconds, cpu_seconds(daemon.pid)
         beat = daemon.wait_for("pool.health", after=stepped)
         a_timeout_is_still_given(house, daemon)
@@ -136,3 +148,97 @@ def test_a_step_back_before_a_restart_keeps_no_retry_waiting(
     again = house.start(env=wall.env)
     again.wait_for("job.completed", job_id=job_id, attempt=2, deadline=5)
 
+
+def no_false_verdict(daemon: RunningDaemon, *running: int) -> None:
+    for job_id in running:
+        assert daemon.events("job.timed_out", job_id=job_id) == []
+    assert daemon.events("job.zombified") == daemon.events("job.stray_found") == []
+
+
+def no_negative_duration(daemon: RunningDaemon) -> None:
+    """Whatever the wall clock did, nothing lasted less than no time."""
+    for line in daemon.log:
+        keys = [key for key in line if key.endswith("_ms") and key != "moved_ms"]
+        assert all((line[key] or 0) >= 0 for key in keys), line
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_suspended_machine_is_told_from_a_step(
+    house: House, wall: WallClock, isolation: str
+) -> None:
+    """It slept for eight hours: no verdict about that time, what became due runs at once, and
+    `clock.stepped` says that it was a sleep."""
+    daemon = house.start("--workers", "2", env=wall.env, pool__isolation=isolation)
+    running = house.enqueue("listens", timeout=300)
+    due = house.enqueue("quick", delay="3h")
+    later = house.enqueue("quick", delay="9h")
+    daemon.wait_for("job.logged", job_id=running)
+    wall.suspend(8 * HOUR)
+    stepped = daemon.wait_for("clock.stepped")
+    assert abs(stepped["moved_ms"] - 8 * HOUR * 1000) < 2000
+    assert abs(stepped["suspended_ms"] - 8 * HOUR * 1000) < 2000
+    daemon.wait_for("job.completed", job_id=due)
+    a_timeout_is_still_given(house, daemon)
+    no_false_verdict(daemon, running)
+    no_negative_duration(daemon)
+    assert house.status(running) == "running"
+    assert house.status(later) == "pending"
+
+
+@pytest.mark.parametrize("year", [1970, 2001, 2099])
+def test_a_wrong_year_at_boot(house: House, wall: WallClock, year: int) -> None:
+    """Jobs run, fail, are retried and time out under it; then the clock is set right: no false
+    verdict, retries come within their delay, what is for later waits for the right time."""
+    now = time.time()
+    wall.step_to((year - 1970) * 365.25 * 24 * HOUR - now + 60)
+    daemon = house.start("--workers", "3", env=wall.env, retry__system__initial_delay="300ms")
+    running = house.enqueue("listens", timeout=300)
+    failing = house.enqueue("fails_once")
+    later = house.enqueue("quick", delay="1h")
+    daemon.wait_for("job.logged", job_id=running)
+    daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
+    daemon.wait_for("job.completed", job_id=failing, attempt=2)
+    a_timeout_is_still_given(house, daemon)
+    if year < 2026:
+        assert house.status(later) == "pending"
+    else:
+        daemon.wait_for("job.completed", job_id=later)  # by the clock it is due
+    again = house.enqueue("fails_once")
+    daemon.wait_for("job.retry_scheduled", job_id=again)
+    wall.step_to(0)
+    stepped = daemon.wait_for("clock.stepped")
+    assert (stepped["moved_ms"] > 0) == (year < 2026)
+    daemon.wait_for("job.completed", job_id=again, attempt=2)
+    daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
+    no_false_verdict(daemon, running)
+    no_negative_duration(daemon)
+    assert house.status(later) == ("pending" if year < 2026 else "completed")
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("change", ["2026-10-25T01:00:00Z", "2027-03-28T01:00:00Z"])
+def test_the_change_of_summer_time_is_no_step(
+    house: House, wall: WallClock, change: str
+) -> None:
+    """The local clocks go back, or ahead, an hour: the wall clock does not move, jobs that are
+    due on either side of it run in time, each once, in order."""
+    moment = datetime.fromisoformat(change).timestamp()
+    wall.step_to(moment - time.time() - 2)
+    daemon = house.start("--workers", "2", env={**wall.env, "TZ": "Europe/Berlin"},
+                         retry__system__initial_delay="2s")
+    running = house.enqueue("listens", timeout=60)
+    ids = [house.enqueue("quick") for _ in range(2)]
+    with closing(sqlite3.connect(house.db, isolation_level=None)) as db:
+        for number, job_id in enumerate(ids):
+            due = round(1000 * (moment + 0.3 + number * 0.3))
+            db.execute("UPDATE job_queue SET scheduled_at = ?, due_at = ?, ready = 0 WHERE id = ?"
+                       " AND status = 'pending'", (due, due, job_id))
+    failing = house.enqueue("fails_once")
+    daemon.wait_for_all("job.completed", [*ids, failing])
+    assert daemon.events("clock.stepped") == []
+    no_false_verdict(daemon, running)
+    no_negative_duration(daemon)
+    assert all(len(house.spans(job_id)) == 1 for job_id in ids)
+    retried = daemon.events("job.retry_scheduled", job_id=failing)[0]
+    done = daemon.events("job.completed", job_id=failing)[0]
+    assert retried["next_retry_at"] <= done["started_at"]
