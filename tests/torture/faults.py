@@ -70,11 +70,11 @@ class Chaos:
         self.done: list[str] = []
         self.clock = WallClock()
         self._began = began
-        self._aimed = [fault for fault in plan.faults if fault.aimed]
+        self._aimed = [fault for fault in plan.faults if fault.lag is not None]
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._count = 0
         for fault in plan.faults:
-            if not fault.aimed:
+            if fault.lag is None:
                 self._at(began + fault.at, partial(self._fire, fault))
 
     def next_at(self) -> float:
@@ -85,7 +85,7 @@ class Chaos:
         now = time.monotonic()
         for fault in [each for each in self._aimed if written and now >= self._began + each.at]:
             self._aimed.remove(fault)
-            self._at(now + fault.seconds, partial(self._fire, fault))
+            self._at(now + (fault.lag or 0.0), partial(self._fire, fault))
         while self._due and self._due[0][0] <= now:
             heapq.heappop(self._due)[2]()
 
@@ -132,7 +132,7 @@ class Chaos:
 
     def _do(self, what: str, victim: Incarnation, seconds: float) -> None:
         match what:
-            case "kill" | "kill_waiting" | "kill_both":
+            case "kill" | "kill_twice" | "kill_waiting" | "kill_both":
                 victim.send(signal.SIGKILL)
             case "freeze":
                 victim.freeze()
@@ -142,10 +142,18 @@ class Chaos:
                 self._later(seconds, lambda: victim.send(signal.SIGKILL))
             case "term" | "term_twice" | "term_kill":
                 victim.send(signal.SIGTERM)
+        if what == "kill_twice":
+            self._later(seconds, self._kill_successor)
         if what == "term_twice":
             self._later(seconds, lambda: victim.send(signal.SIGTERM))
         if what == "term_kill":
             self._later(seconds, lambda: victim.send(signal.SIGKILL))
+
+    def _kill_successor(self) -> None:
+        """Maybe in the middle of its rescue of what the first one left."""
+        successor = self.crowd.active()
+        if successor is not None:
+            successor.send(signal.SIGKILL)
 
     def _to_child(self, fault: Fault, tries: int) -> None:
         """The same to a child of the daemon; when it has none yet, a little later."""

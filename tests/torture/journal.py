@@ -5,13 +5,16 @@ Times are CLOCK_MONOTONIC, which all processes of the machine share and no one c
 """
 
 import fcntl
+import glob
 import os
+import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 BEGAN, ENDED, TWO_AT_ONCE, KILLS, SAVED, RESUMED = "S", "E", "X", "K", "C", "R"
 RETURNED = "ok"
+DYING_TAKES = 5.0
 
 
 class Journal:
@@ -48,9 +51,17 @@ class Journal:
     def _hold(self, job_id: int, attempt: int, inherited: bool) -> int:
         lock = os.open(self.lock_of(job_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.set_inheritable(lock, inherited)
-        if not _locked(lock) or not self._programs_are_gone(job_id):
+        if not self._is_alone(lock, job_id) or not self._programs_are_gone(job_id):
             self.note(TWO_AT_ONCE, job_id, attempt)
         return lock
+
+    def _is_alone(self, lock: int, job_id: int) -> bool:
+        """Whether no one else executes the job.
+
+        A killed process runs nothing any more, but on a busy machine the kernel may close its
+        files, jobd's lock first, over tens of milliseconds. It shows none of them in /proc then.
+        """
+        return _locked(lock) or (not _is_open(self.lock_of(job_id), lock) and _locked_soon(lock))
 
     def _programs_are_gone(self, job_id: int) -> bool:
         try:
@@ -58,7 +69,8 @@ class Journal:
         except FileNotFoundError:
             return True
         try:
-            return _locked(lock)
+            return _locked(lock) or (
+                not _is_open(f"{self.lock_of(job_id)}.run", lock) and _locked_soon(lock))
         finally:
             os.close(lock)
 
@@ -74,6 +86,28 @@ class Journal:
 
 def appended(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _is_open(path: str, but_for: int) -> bool:
+    """Whether anyone holds this file open, by another descriptor than this one of ours."""
+    ours = f"/proc/{os.getpid()}/fd/{but_for}"
+    for link in glob.iglob("/proc/[0-9]*/fd/*"):
+        try:
+            if link != ours and os.readlink(link) == os.path.realpath(path):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _locked_soon(lock: int) -> bool:
+    """Whether the lock can be had once a dying process has closed its files."""
+    until = time.monotonic() + DYING_TAKES
+    while not _locked(lock):
+        if time.monotonic() >= until:
+            return False
+        select.select([], [], [], 0.001)
+    return True
 
 
 def _locked(lock: int) -> bool:

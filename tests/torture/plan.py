@@ -56,12 +56,12 @@ class Action:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to whom; `aimed` ones wait for the next write to the database, and `lag`."""
+    """What is done to whom; an aimed one comes `lag` after the next write to the database."""
 
     at: float
     kind: str
     seconds: float = 0.0
-    aimed: bool = False
+    lag: float | None = None
     pick: int = 0
 
 
@@ -178,13 +178,18 @@ MIX: dict[Callable[[Draw, str], Order], int] = {
     _steady("narrow", seconds=(0.01, 0.05)): 5,
 }
 FAULTS = {
-    "kill": 30, "kill_waiting": 3, "kill_both": 5, "freeze": 10, "freeze_kill": 3, "term": 10,
-    "term_twice": 8, "term_kill": 4, "child_kill": 6, "child_freeze": 6, "child_term": 4,
-    "child_term_twice": 3, "producer_kill": 6, "producer_freeze": 4, "lock": 9, "clock": 12,
+    "kill": 26, "kill_twice": 8, "kill_waiting": 3, "kill_both": 5, "freeze": 10, "freeze_kill": 3,
+    "term": 10, "term_twice": 8, "term_kill": 4, "child_kill": 6, "child_freeze": 6,
+    "child_term": 4, "child_term_twice": 3, "producer_kill": 6, "producer_freeze": 4, "lock": 9,
+    "clock": 12,
 }
-LASTS = {"freeze": (0.05, 1.4), "freeze_kill": (0.05, 0.4), "term_twice": (0.0, 0.3),
-         "term_kill": (0.0, 0.4), "child_freeze": (0.05, 0.9), "child_term_twice": (0.0, 0.2),
-         "producer_freeze": (0.02, 0.6), "lock": (0.1, 1.0)}
+LASTS = {
+    "freeze": (0.05, 1.4), "kill_twice": (0.0, 0.15), "freeze_kill": (0.05, 0.4),
+    "term_twice": (0.0, 0.3), "term_kill": (0.0, 0.4), "child_freeze": (0.05, 0.9),
+    "child_term_twice": (0.0, 0.2), "producer_freeze": (0.02, 0.6), "lock": (0.1, 1.0),
+}
+AIMED = ("kill", "kill_twice", "kill_both", "freeze_kill", "term", "term_twice", "producer_kill",
+         "producer_freeze")
 STEPS = (-3600.0, -5.0, 5.0, 3600.0, 8 * 3600.0)
 
 
@@ -204,9 +209,9 @@ def draw_plan(seed: int, number: int) -> Plan:
 
 def _fault(draw: Draw) -> Fault:
     kind = draw.choices(list(FAULTS), list(FAULTS.values()))[0]
-    aimed = kind in ("kill", "kill_both", "term", "producer_kill") and draw.random() < 0.5
-    seconds = draw.uniform(0, 0.003) if aimed else draw.uniform(*LASTS.get(kind, (0, 0)))
-    return Fault(draw.uniform(0.08, CHAOS), kind, seconds, aimed, draw.randrange(1 << 30))
+    lag = draw.uniform(0, 0.003) if kind in AIMED and draw.random() < 0.5 else None
+    seconds = draw.uniform(*LASTS.get(kind, (0, 0)))
+    return Fault(draw.uniform(0.08, CHAOS), kind, seconds, lag, draw.randrange(1 << 30))
 
 
 def _producer(draw: Draw, name: str, *, with_processes: bool) -> tuple[Action, ...]:

@@ -148,9 +148,9 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
         Edit("jobd.daemon.patrol", "running = self._running_clock.tick(clock.monotonic())",
              "running = clock.now_ms() / 1000"),
     )),
-    Plant("mark_over_missing", 60, ("every_job_ends",), (
-        Edit("jobd.daemon.ledger",
-             "            outcomes.mark_over(db, [(attempt.id, attempt.attempt)])\n", ""),
+    Plant("mark_over_missing", 60, ("every_job_ends", "nothing_is_wrong_by_the_log"), (
+        Edit("jobd.store.outcomes", "AND job_queue.status IN ('dead_letter', 'cancelled')\n",
+             "AND false\n"),
     )),
 )}
 

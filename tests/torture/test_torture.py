@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,11 @@ SEED, CYCLES, EACH = 5, 15, 5
 
 
 @pytest.mark.parametrize("first", range(0, CYCLES, EACH))
-def test_nothing_is_lost_or_run_twice_under_faults(first: int) -> None:
+def test_nothing_is_lost_or_run_twice_under_faults(first: int, tmp_path: Path) -> None:
     """Daemons are killed, frozen and stopped in mid-work, and every check holds afterwards."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.torture", "--seed", str(SEED), "--first", str(first),
-         "--cycles", str(EACH)],
+         "--cycles", str(EACH), "--keep", "--dir", str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
