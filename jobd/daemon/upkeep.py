@@ -81,7 +81,7 @@ class Upkeep:
         self._dispatcher = dispatcher
         self._hand = hand
         self._report = report
-        self._patience = Patience(clock.now_ms(), clock.monotonic())
+        self._patience = Patience(clock.now_ms(), clock.monotonic(), clock.asleep())
         self._database: Database | None = None
         self._round: Iterator[None] | None = None
         self._next_round = 0.0
@@ -100,7 +100,9 @@ class Upkeep:
         """Work for a part of a second, if there is something to do."""
         now = clock.monotonic()
         self._cut_log(now)
-        held = self._patience.holds(shortest(self._kept), clock.now_ms(), now)
+        held = self._patience.holds(
+            shortest(self._kept), clock.now_ms(), now, clock.asleep()
+        )
         if self._patience.news:
             logger().warning("retention.held", **self._patience.news)
         if held or now < self._next_round or self._report.waits_for:

@@ -40,3 +40,10 @@ def test_small_steps_and_steps_back_are_no_reason(moved_ms: int) -> None:
     """They make no job look old that is young."""
     patience = Patience(T0, 0.0)
     assert not patience.holds(WEEK, T0 + moved_ms + 700_000, 700.0)
+
+
+def test_a_machine_that_slept_for_a_year_has_not_leapt() -> None:
+    """Its clock is right, and what is old is old."""
+    patience = Patience(T0, 0.0, 50.0)
+    assert not patience.holds(WEEK, T0 + YEAR_MS + 700_000, 700.0, 50.0 + YEAR_MS / 1000)
+    assert patience.news is None
