@@ -6,6 +6,7 @@ from jobd.cli import (
     backup,
     cancel,
     check,
+    completion,
     dead,
     demo,
     enqueue,
@@ -54,4 +55,5 @@ VERBS: tuple[ModuleType, ...] = (
     prune,
     metrics,
     migrate,
+    completion,
 )

@@ -162,6 +162,8 @@ class Terminal:
             self._y, self._x = line - 1, column - 1
         elif verb == "A":
             self._y -= first or 1
+        elif verb == "C":
+            self._x += first or 1
         elif verb == "K":
             del self._row()[self._x :]
         elif verb == "J":
