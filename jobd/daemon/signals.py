@@ -22,15 +22,17 @@ class SignalBox:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Catch SIGTERM, SIGINT and SIGHUP for the block; only the main thread may."""
-        before = {number: signal.signal(number, _nothing) for number in (*STOPS, RELOAD)}
+        """Catch SIGTERM, SIGINT and SIGHUP for the block; only the main thread may.
+
+        Afterwards they do nothing: a last one must not end a process that writes its last lines.
+        """
+        for number in (*STOPS, RELOAD):
+            signal.signal(number, _nothing)
         old = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         try:
             yield
         finally:
             signal.set_wakeup_fd(old)
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def ring(self) -> None:
         """Wake the main thread; callable from any thread."""

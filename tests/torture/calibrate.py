@@ -36,5 +36,7 @@ def _is_found(plant: Plant, seed: int) -> bool:
     number, checks = found.groups()
     as_meant = bool(set(checks.split(", ")) & set(plant.found_by))
     print(f"{plant.name}: cycle {number} of {plant.within}, {time.monotonic() - began:.0f} s, by "
-          f"{checks}{'' if as_meant else ' (NOT AS MEANT)'}", flush=True)
+          f"{checks}", flush=True)
+    if not as_meant:
+        print(f"NOT AS MEANT:\n{done.stdout[-3000:]}", flush=True)
     return as_meant

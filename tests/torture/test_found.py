@@ -1,5 +1,6 @@
 """What the torture found, each as a test of its own."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -64,3 +65,15 @@ def test_a_claim_that_is_just_committed_is_known() -> None:
     hand.take(db, claimed, 0.0)
     assert before == hand.known() == {job_id}
     db.close()
+
+
+def test_a_second_sigterm_in_the_last_moment_changes_nothing(tmp_path: Path) -> None:
+    """It comes while the daemon writes its last lines: the exit status is the documented one."""
+    with House(tmp_path) as house:
+        house.handlers("")
+        for _ in range(TRIES):
+            daemon = house.start()
+            daemon.signal(signal.SIGTERM)
+            daemon.wait_for("daemon.drained")
+            daemon.signal(signal.SIGTERM)
+            assert daemon.exit_status() == 0
