@@ -15,6 +15,11 @@ inside() {   # Process 1 of the namespaces, with everything of theirs still to b
     mkdir -m 755 "$top/written" "$top/overlay" "$root"
     mount -t overlay -o "lowerdir=/,upperdir=$top/written,workdir=$top/overlay" boot "$root"
     mount -t proc proc "$root/proc"
+    for node in sys sysrq-trigger; do   # the kernel is this machine's
+        [ -e "$root/proc/$node" ] || continue
+        mount --bind "$root/proc/$node" "$root/proc/$node"
+        mount -o remount,bind,ro "$root/proc/$node"
+    done
     mount -t sysfs -o ro sys "$root/sys"
     mount -t cgroup2 cgroup "$root/sys/fs/cgroup"
     mount -t tmpfs -o mode=755 dev "$root/dev"
@@ -37,6 +42,7 @@ inside() {   # Process 1 of the namespaces, with everything of theirs still to b
     umount -l run/old
     mount --make-rshared /
     exec env -i container=boot PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        setpriv --bounding-set=-sys_module,-sys_rawio,-sys_time,-syslog \
         /lib/systemd/systemd --system --unit=boot.target --show-status=no --log-target=journal \
         </dev/null
 }
