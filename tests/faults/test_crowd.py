@@ -5,7 +5,7 @@ from tests.faults.crowd import crowd
 from tests.faults.test_failing_calls import complaints
 from tests.faults.walk import WIDE
 
-SECONDS = 60 if WIDE else 6
+SECONDS = 60 if WIDE else 5
 SLOWEST_P99 = 0.25
 SLOWEST = 2.0
 LEAST_SHARE = 0.1

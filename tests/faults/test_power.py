@@ -17,7 +17,7 @@ from tests.daemon.harness import House, Lines
 from tests.faults.disk import mounted
 from tests.faults.walk import WIDE
 
-CUTS = 20 if WIDE else 3
+CUTS = 20 if WIDE else 2
 
 PRODUCER = """
 import sys, jobd
