@@ -18,7 +18,7 @@ Check = Literal["none", "version", "drift"]
 T = TypeVar("T")
 
 SMALLEST = 512  # bytes: SQLite's smallest page; it takes a shorter file for an empty one
-BUSY_TRIES = 100
+PATIENCE = 12.0
 BETWEEN_TRIES = 0.02
 
 
@@ -48,12 +48,7 @@ def open_database(
             lambda: Database(path, create=create, synchronous=synchronous, shared=shared)
         )
         try:
-            with translated(database.path):
-                _admit(database, create, check, now)
-                _check(database, check)
-                if create:
-                    # A restored backup has lost it.
-                    _set(database, "journal_mode = WAL")
+            _patiently(lambda: _fit(database, create, check, now))
             database.check_files()
         except BaseException:
             database.close()
@@ -61,13 +56,25 @@ def open_database(
         return database
 
 
+def _fit(database: Database, create: bool, check: Check, now: int) -> None:
+    """Admit it, fill it when it is empty, and check it; may be repeated when it was locked."""
+    with translated(database.path):
+        _admit(database, create, check, now)
+        _check(database, check)
+        if create:
+            # A restored backup has lost it.
+            _set(database, "journal_mode = WAL")
+
+
 def _admit(database: Database, create: bool, check: Check, now: int) -> None:
     """Refuse what is not ours; fill what is empty when that is asked for."""
     _refuse_strangers(database)
+    # In this order: whoever makes the tables sets the version in the same transaction.
+    version = database.user_version()
     empty = not _tables(database.connection)
-    if empty and database.user_version():
+    if empty and version:
         raise errors.NotADatabase(
-            f"{database.path} has no tables but says it is version {database.user_version()}: "
+            f"{database.path} has no tables but says it is version {version}: "
             "jobd did not make it; remove it, or name another file with --db"
         )
     if empty and not create:
@@ -114,11 +121,7 @@ def _tables(db: sqlite3.Connection) -> set[str]:
 
 
 def _set(database: Database, pragma: str) -> None:
-    def attempt() -> None:
-        with translated(database.path):
-            database.connection.execute(f"PRAGMA {pragma}").fetchall()
-
-    _patiently(attempt)
+    database.connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
 @contextmanager
@@ -141,9 +144,11 @@ def _damage_named(path: Path) -> Iterator[None]:
 
 def _patiently(attempt: Callable[[], T]) -> T:
     """Other processes may be making the same file: a lock is waited for, not reported."""
-    for _ in range(BUSY_TRIES):
+    until = clock.monotonic() + PATIENCE
+    while True:
         try:
             return attempt()
         except errors.DatabaseBusy:
+            if clock.monotonic() >= until:
+                raise
             clock.pause(BETWEEN_TRIES)
-    return attempt()

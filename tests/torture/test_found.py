@@ -2,18 +2,24 @@
 
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from jobd import Queue
 from jobd.core.config import Config
 from jobd.core.new_job import new_job
 from jobd.daemon.child_process import _BEGIN, OUR_HOME
 from jobd.daemon.frames import Frames
 from jobd.daemon.hand import Hand
 from jobd.daemon.run_process import _settings
+from jobd.store import opening
 from jobd.store.enqueue import enqueue
 from jobd.store.migrations import MIGRATIONS
 from jobd.store.schema import build
@@ -77,3 +83,24 @@ def test_a_second_sigterm_in_the_last_moment_changes_nothing(tmp_path: Path) -> 
             daemon.wait_for("daemon.drained")
             daemon.signal(signal.SIGTERM)
             assert daemon.exit_status() == 0
+
+
+def test_a_new_database_that_another_process_is_making_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its maker may take the lock in the middle of our opening, for longer than one try."""
+    path, admit = tmp_path / "jobd.db", opening._admit
+    maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    done = threading.Timer(0.5, lambda: maker.execute("ROLLBACK"))
+
+    def admit_late(*args: Any) -> None:
+        if not done.is_alive() and not done.finished.is_set():
+            maker.execute("BEGIN EXCLUSIVE")
+            done.start()
+        admit(*args)
+
+    monkeypatch.setattr(opening, "_admit", admit_late)
+    with Queue(path) as queue:
+        assert queue.enqueue("quick") == 1
+    done.join()
+    maker.close()
