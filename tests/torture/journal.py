@@ -46,7 +46,7 @@ class Journal:
         else:
             self.note(ENDED, job_id, attempt, RETURNED)
         finally:
-            os.close(lock)
+            _let_go(lock, everywhere=not inherited)
 
     def _hold(self, job_id: int, attempt: int, inherited: bool) -> int:
         lock = os.open(self.lock_of(job_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -72,7 +72,7 @@ class Journal:
             return _locked(lock) or (
                 not _is_open(f"{self.lock_of(job_id)}.run", lock) and _locked_soon(lock))
         finally:
-            os.close(lock)
+            _let_go(lock, everywhere=True)
 
     def belong(self, job_id: int) -> int:
         """Held by a program that a handler runs, and by all that it forks."""
@@ -86,6 +86,14 @@ class Journal:
 
 def appended(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _let_go(lock: int, *, everywhere: bool) -> None:
+    """Close it; `everywhere` unlocks it first, because a child that another thread has just forked,
+    and that has not come to its exec, holds a copy."""
+    if everywhere:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)
 
 
 def _is_open(path: str, but_for: int) -> bool:

@@ -70,3 +70,21 @@ def test_one_after_the_other_is_well(journal: Journal, tmp_path: Path) -> None:
     with journal.attempt(1, 2):
         pass
     assert two_at_once(tmp_path) == []
+
+
+def test_a_forked_copy_of_a_lock_is_nobody(journal: Journal, tmp_path: Path) -> None:
+    """A child that another thread forked while the attempt ran holds nothing once it has ended."""
+    reader, writer = os.pipe()
+    with journal.attempt(1, 1):
+        links = [int(fd) for fd in os.listdir("/proc/self/fd")
+                 if os.path.exists(f"/proc/self/fd/{fd}")
+                 and os.readlink(f"/proc/self/fd/{fd}") == journal.lock_of(1)]
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=reader, pass_fds=links)
+    with journal.attempt(1, 2):
+        pass
+    os.close(writer)
+    os.close(reader)
+    child.kill()
+    child.wait()
+    assert len(links) == 1
+    assert two_at_once(tmp_path) == []
