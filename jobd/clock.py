@@ -3,6 +3,7 @@
 import select
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def now_ms() -> int:
@@ -32,11 +33,17 @@ def iso(at_ms: int | None) -> str | None:
     """
     if at_ms is None:
         return None
+    second, milliseconds = divmod(at_ms, 1_000)
     try:
-        moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+        return f"{_second(second)}.{milliseconds:03}Z"
     except (ValueError, OverflowError, OSError):
         return str(at_ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=64)
+def _second(at: int) -> str:
+    """Kept, because a busy log has thousands of lines in each second."""
+    return datetime.fromtimestamp(at, UTC).isoformat().removesuffix("+00:00")
 
 
 class RunningClock:

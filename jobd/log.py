@@ -97,7 +97,7 @@ def _of_job(keys: Mapping[str, Any]) -> Callable[[Any, str, Event], Event]:
 
 def _json(_logger: Any, _method: str, event: Event) -> str:
     try:
-        return json.dumps(event, default=_text)
+        return _ENCODER.encode(event)
     except (TypeError, ValueError):
         return json.dumps({str(key): _text(value) for key, value in event.items()})
 
@@ -125,3 +125,6 @@ def _text(value: object) -> str:
         return str(value)
     except Exception:  # noqa: BLE001 - a value of a job may fail even at naming itself
         return f"<{type(value).__name__}>"
+
+
+_ENCODER = json.JSONEncoder(default=_text)

@@ -82,10 +82,10 @@ def current_job() -> CurrentJob:
     return found
 
 
-def call_as(job: CurrentJob, function: Callable[[], Any]) -> Any:
-    """Call `function` with `job` as the current one."""
+def call_as(job: CurrentJob, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call `function(*arguments)` with `job` as the current one."""
     token = _current.set(job)
     try:
-        return function()
+        return function(*arguments)
     finally:
         _current.reset(token)

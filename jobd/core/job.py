@@ -47,8 +47,7 @@ class HealthStatus(StrEnum):
     UNHEALTHY = "unhealthy"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One attempt as it was claimed. Times are milliseconds since the epoch."""
 
     id: int

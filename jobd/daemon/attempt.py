@@ -2,19 +2,23 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobd.core.job import Ending, Isolation, Job, NewJob, StopReason
 from jobd.core.registry import Handler
 
 
 class Stopping:
-    """Set once, when the attempt is told to stop; `reason` says why. Never cleared."""
+    """Set once, when the attempt is told to stop; `reason` says why. Never cleared.
+
+    An event is made only for those who wait: it takes longer than a short job.
+    """
+
+    __slots__ = ("_event", "_reason")
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._event: threading.Event | None = None
         self._reason: StopReason | None = None
 
     @property
@@ -22,14 +26,23 @@ class Stopping:
         return self._reason
 
     def is_set(self) -> bool:
-        return self._event.is_set()
+        return self._reason is not None
 
     def wait(self, timeout: float | None = None) -> bool:
-        return self._event.wait(timeout)
+        with _making:
+            event = self._event = self._event or threading.Event()
+        # Whoever sets it meanwhile gives the reason first, and then looks for the event.
+        return self._reason is not None or event.wait(timeout)
 
     def set(self, reason: StopReason) -> None:
         self._reason = self._reason or reason
-        self._event.set()
+        with _making:
+            event = self._event
+        if event is not None:
+            event.set()
+
+
+_making = threading.Lock()
 
 
 class Attempt:
@@ -123,8 +136,7 @@ class Attempt:
             interrupt()
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """What a worker reports: this attempt is over, and how it ended."""
 
     attempt: Attempt

@@ -64,9 +64,9 @@ class Crew:
         """The claimed job with its handler and its timeout: the job's, else the handler's,
         else the configuration's."""
         handler = self.handlers[job.job_type]
-        timeout = None if job.timeout_ms is None else job.timeout_ms / 1000
-        for fallback in (handler.timeout, self.config.timing.timeout):
-            timeout = fallback if timeout is None else timeout
+        timeout = self.config.timing.timeout if handler.timeout is None else handler.timeout
+        if job.timeout_ms is not None:
+            timeout = job.timeout_ms / 1000
         return Attempt(job, handler, timeout, handed_at, self._isolation(job, handler))
 
     def _isolation(self, job: Job, handler: Handler) -> str:

@@ -281,7 +281,8 @@ class Daemon:
                 self._path, self.identity.id, lambda: self._crew.config, self._left_behind
             ),
         })
-        return JobWorker(name, inbox, self.dispatcher.ended, surroundings, self.running, runners)
+        return JobWorker(name, inbox, self.dispatcher.ended, surroundings,
+                         self._running_clock.running, runners)
 
 
 def _identity() -> DaemonIdentity:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from types import SimpleNamespace
+from typing import NamedTuple
 
 from jobd.core.job import (
     AttemptOutcome,
@@ -20,6 +20,16 @@ from jobd.core.why_ended import STILL_EXECUTING
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.turn import Applied, Batch, Settled, Verdict, Write
 from jobd.store import daemons, enqueue, outcomes
+
+
+class _Completion(NamedTuple):
+    """A success, in the order in which the store's verb packs it."""
+
+    job_id: int
+    attempt: int
+    worker_id: str
+    result: str | None
+    started_at: int | None
 
 
 class Ledger:
@@ -93,12 +103,12 @@ class Ledger:
         """Write the successes; returns everything else, and the successes that were refused."""
         succeeded = [each for each in ended if isinstance(each.ending, Succeeded)]
         rows = [
-            SimpleNamespace(
-                job_id=each.attempt.job.id,
-                attempt=each.attempt.job.attempt,
-                worker_id=self.worker_id,
-                result=each.ending.result,  # type: ignore[union-attr]
-                started_at=each.attempt.started_at,
+            _Completion(
+                each.attempt.job.id,
+                each.attempt.job.attempt,
+                self.worker_id,
+                each.ending.result,  # type: ignore[union-attr]
+                each.attempt.started_at,
             )
             for each in succeeded
         ]
@@ -106,11 +116,15 @@ class Ledger:
         for each in succeeded:
             if each.attempt.job.id in done:
                 applied.completed.append((each, self._enqueued(db, each, now)))
+        if len(applied.completed) == len(ended):
+            return []
         return [each for each in ended
                 if each.attempt.job.id not in done or not isinstance(each.ending, Succeeded)]
 
     def _enqueued(self, db: sqlite3.Connection, ended: Ended, now: int) -> list[int]:
         new_jobs = ended.attempt.enqueued
+        if not new_jobs:
+            return []
         return [job_id for job_id, _ in enqueue.enqueue_many(db, new_jobs, now)]
 
     def _settle(

@@ -1,5 +1,6 @@
 """What the dispatcher logs: only what is already durable, one outcome line per attempt."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,17 +45,22 @@ class Report:
         """A transaction was committed."""
         self.waits_for = None
         self.meter.applied(applied)
-        for ended, enqueued in applied.completed:
-            self._completed(ended, enqueued)
+        self.finished += len(applied.completed)
+        # One logger for them all: it asks for the level in force each time it is made.
+        log = self.log.bind()
+        if log.is_enabled_for(logging.INFO):
+            for ended, enqueued in applied.completed:
+                _log_completed(log, ended, enqueued)
         for verdict in applied.verdicts:
             self._verdict(verdict)
         for settled in applied.settled:
             self._settled(settled)
         for ended in applied.late:
             self._late(ended)
-        for job in claimed:
-            self.log.debug("job.claimed", job_id=job.id, job_type=job.job_type, queue=job.queue,
-                           attempt=job.attempt, buffered=job.buffered)
+        if log.is_enabled_for(logging.DEBUG):
+            for job in claimed:
+                log.debug("job.claimed", job_id=job.id, job_type=job.job_type, queue=job.queue,
+                          attempt=job.attempt, buffered=job.buffered)
         if self._said.pop("store.full", None) is not None:
             self.log.info("store.recovered")
 
@@ -100,16 +106,6 @@ class Report:
 
     def row_refused(self, attempt: Attempt, error: str) -> None:
         self.log.error("store.row_refused", **_keys(attempt), error=error)
-
-    def _completed(self, ended: Ended, enqueued: list[int]) -> None:
-        self.finished += 1
-        attempt = ended.attempt
-        extra = {"enqueued": enqueued} if enqueued else {}
-        self.log.info(
-            "job.completed", **_keys(attempt), status="completed",
-            claimed_at=clock.iso(attempt.job.claimed_at), started_at=clock.iso(attempt.started_at),
-            duration_ms=round(ended.duration * 1000, 3), **extra,
-        )
 
     def _settled(self, settled: Settled) -> None:
         move, settlement = settled.move, settled.settlement
@@ -169,6 +165,16 @@ class Report:
 
 def _nobody(_keys: Mapping[str, Any]) -> None:
     """Nobody is told."""
+
+
+def _log_completed(log: Any, ended: Ended, enqueued: list[int]) -> None:
+    attempt = ended.attempt
+    extra = {"enqueued": enqueued} if enqueued else {}
+    log.info(
+        "job.completed", **_keys(attempt), status="completed",
+        claimed_at=clock.iso(attempt.job.claimed_at), started_at=clock.iso(attempt.started_at),
+        duration_ms=round(ended.duration * 1000, 3), **extra,
+    )
 
 
 def _keys(attempt: Attempt) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from jobd.daemon.context import JobContext
 from jobd.errors import BadInput
 
 LONGEST_MESSAGE = 2_000
+_decode = json.JSONDecoder().decode
 OUR_ROOMS = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "core"))
 
 
@@ -52,7 +53,7 @@ class PythonRunner:
         """Call the handler; never raises, whatever the handler does."""
         pid = os.getpid()
         try:
-            result = call_as(context, lambda: self._call(attempt))
+            result = call_as(context, self._call, attempt)
             return Succeeded(self._encoded(result), tuple(attempt.enqueued))
         except BaseException as error:  # noqa: BLE001 - any way out of a handler is an ending
             return self._ending_of_any(attempt, error)
@@ -68,7 +69,7 @@ class PythonRunner:
 
     def _call(self, attempt: Attempt) -> Any:
         handler = attempt.handler
-        payload = json.loads(attempt.job.payload)
+        payload = _decode(attempt.job.payload)
         try:
             if handler.is_async:
                 return self._run_coroutine(attempt, payload)

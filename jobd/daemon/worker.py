@@ -29,7 +29,7 @@ class JobWorker:
         inbox: Inbox,
         report: Callable[[Ended], None],
         surroundings: Surroundings,
-        running: Callable[[], float],
+        running_at: Callable[[float], float],
         runners: Runners,
     ) -> None:
         self.name = name
@@ -38,7 +38,7 @@ class JobWorker:
         self._inbox = inbox
         self._report = report
         self._surroundings = surroundings
-        self._running = running
+        self._running_at = running_at
         self._runners = runners
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -59,7 +59,7 @@ class JobWorker:
     def _run(self, attempt: Attempt) -> None:
         self.current = attempt
         started = clock.monotonic()
-        attempt.begin(self.name, threading.get_ident(), clock.now_ms(), self._running())
+        attempt.begin(self.name, threading.get_ident(), clock.now_ms(), self._running_at(started))
         ending = self._ending(attempt)
         attempt.ended = True
         self.current = None

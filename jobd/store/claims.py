@@ -8,7 +8,7 @@ has one. So a claim never walks over jobs that it cannot take.
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jobd.core.job import Job
 from jobd.core.lifecycle import CLAIM
@@ -18,15 +18,24 @@ from jobd.store.verbs import UNCOMMON, quoted
 PROMOTED_AT_ONCE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A job near the head of its queue, before anyone has decided to claim it."""
 
     id: int
-    queue: str
-    job_type: str
     attempt: int
+    job_type: str
+    queue: str
+    payload: str | None
+    """None when it is long: it is read when the job is really claimed."""
+    priority: int
+    retry_count: int
     rescue_count: int
+    snooze_count: int
+    max_retries: int | None
+    timeout_ms: int | None
+    isolation: str | None
+    ready_at: int | None
+    """Since when it might run; None when nobody knows, as after an operator's retry."""
 
 
 _OPEN_QUEUES = """
@@ -47,47 +56,70 @@ _OPEN_QUEUES = """
     )
 """
 
+SHORT_PAYLOAD = 4_096
+_EXPRESSIONS = {
+    "payload": f"CASE WHEN length(head.payload) <= {SHORT_PAYLOAD} THEN head.payload END",
+    "ready_at": """CASE WHEN head.attempt = 0
+        THEN max(head.created_at, coalesce(head.scheduled_at, 0))
+        ELSE coalesce(head.next_retry_at, head.scheduled_at) END""",
+}
+_HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Head._fields)
+# One value with all of them: each step of a statement gives the interpreter's lock away, and a
+# busy handler keeps it for milliseconds.
 _HEADS = f"""
     {_OPEN_QUEUES}
-    SELECT json_group_array(json_array(id, queue, job_type, attempt, rescue_count)) FROM (
-        SELECT j.id, j.queue, j.job_type, j.attempt, j.rescue_count
-        FROM open_queue CROSS JOIN job_queue AS j
+    SELECT json_group_array(json_array({_HEAD})) FROM (
+        SELECT j.* FROM open_queue CROSS JOIN job_queue AS j
         WHERE j.id IN (
             SELECT id FROM job_queue
             WHERE ready = 1 AND queue = open_queue.name
             ORDER BY priority DESC, id LIMIT :limit
         )
         ORDER BY j.priority DESC, j.id LIMIT :limit
-    )
+    ) AS head
 """
+_ONLY_QUEUE = f"""
+    SELECT json_group_array(json_array({_HEAD})) FROM (
+        SELECT * FROM job_queue WHERE ready = 1 AND queue = :queue
+        ORDER BY priority DESC, id LIMIT :limit
+    ) AS head
+"""
+_NAMES = f"{_OPEN_QUEUES} SELECT name FROM open_queue LIMIT 2"
 
 _CLAIM = f"""
     UPDATE job_queue SET
         status = '{CLAIM.target}', attempt = attempt + 1, worker_id = :worker_id,
-        claimed_at = :now, started_at = CASE WHEN new.direct THEN :now END,
-        completed_at = NULL, ready = 0, due_at = NULL, execution_over = 0
-    FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS direct
-          FROM json_each(:chosen)) AS new
-    WHERE job_queue.id = new.id AND ready = 1 AND execution_over = 1
+        claimed_at = :now, started_at = :started_at, completed_at = NULL,
+        ready = 0, due_at = NULL, execution_over = 0
+    WHERE id IN (SELECT value FROM json_each(:chosen)) AND ready = 1 AND execution_over = 1
         AND status IN ({quoted(CLAIM.sources)})
-    RETURNING job_queue.id, attempt, job_type, queue, payload, priority, retry_count,
-        rescue_count, snooze_count, max_retries, timeout_ms, isolation, claimed_at,
-        started_at IS NULL,
-        CASE WHEN attempt = 1 THEN max(created_at, coalesce(scheduled_at, 0))
-            ELSE coalesce(next_retry_at, scheduled_at) END
+"""
+_TAKEN = f"""
+    SELECT j.id FROM json_each(:chosen) AS head JOIN job_queue AS j
+        ON j.id = json_extract(head.value, '$[0]')
+    WHERE j.attempt = json_extract(head.value, '$[1]') + 1 AND j.worker_id = :worker_id
+        AND j.claimed_at = :now AND j.status = '{CLAIM.target}'
 """
 
 
 def heads(db: sqlite3.Connection, limit: int, full: Collection[str]) -> list[Head]:
     """Up to `limit` jobs that may be claimed now, best first, of queues neither paused nor full."""
-    found = db.execute(_HEADS, {"limit": limit, "full": json.dumps(list(full))}).fetchone()[0]
-    return [Head(*row) for row in json.loads(found)]
+    values = {"limit": limit, "full": json.dumps(list(full))}
+    names = db.execute(_NAMES, values).fetchall()
+    if not names:
+        return []
+    if len(names) == 1:
+        # The index alone has the order, so nothing is sorted.
+        found = db.execute(_ONLY_QUEUE, {"limit": limit, "queue": names[0][0]})
+    else:
+        found = db.execute(_HEADS, values)
+    return [Head(*row) for row in json.loads(found.fetchone()[0])]
 
 
 def claim(
     db: sqlite3.Connection,
-    direct: Sequence[int],
-    buffered: Sequence[int],
+    direct: Sequence[Head],
+    buffered: Sequence[Head],
     worker_id: str,
     now: int,
 ) -> list[Job]:
@@ -95,14 +127,39 @@ def claim(
 
     Returns what was really taken, in the order asked for.
     """
-    chosen = [[job_id, 1] for job_id in direct] + [[job_id, 0] for job_id in buffered]
+    return [
+        *_take(db, direct, worker_id, now, buffered=False),
+        *_take(db, buffered, worker_id, now, buffered=True),
+    ]
+
+
+def _take(
+    db: sqlite3.Connection, chosen: Sequence[Head], worker_id: str, now: int, *, buffered: bool
+) -> list[Job]:
     if not chosen:
         return []
-    rows = db.execute(
-        _CLAIM, {"chosen": json.dumps(chosen), "worker_id": worker_id, "now": now}
-    ).fetchall()
-    taken = {row[0]: Job(*row) for row in rows}
-    return [taken[job_id] for job_id, _ in chosen if job_id in taken]
+    values = {"chosen": json.dumps([head.id for head in chosen]), "worker_id": worker_id,
+              "now": now, "started_at": None if buffered else now}
+    taken = chosen
+    if db.execute(_CLAIM, values).rowcount != len(chosen):
+        pairs = json.dumps([(head.id, head.attempt) for head in chosen])
+        ids = {job_id for (job_id,) in db.execute(_TAKEN, values | {"chosen": pairs})}
+        taken = [head for head in chosen if head.id in ids]
+    long = _long_payloads(db, [head.id for head in taken if head.payload is None])
+    return [
+        Job(each[0], each[1] + 1, each[2], each[3], each[4] or long[each[0]], *each[5:12], now,
+            buffered, each[12])
+        for each in taken
+    ]
+
+
+def _long_payloads(db: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]:
+    if not ids:
+        return {}
+    return dict(db.execute(
+        "SELECT id, payload FROM job_queue WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(ids),),
+    ).fetchall())
 
 
 def promote_due(db: sqlite3.Connection, now: int) -> int:

@@ -43,6 +43,7 @@ complete = move_write(
     started_at = coalesce(new.started_at, job_queue.started_at),
     failure_type = NULL, error_message = NULL, last_error_traceback = NULL,
     next_retry_at = NULL, retry_delay_ms = NULL""",
+    mark="completed_at = :now",
 )
 
 retry = move_write(

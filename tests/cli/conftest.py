@@ -9,10 +9,11 @@ import pytest
 from jobd.cli.main import main
 from jobd.core.job import AttemptOutcome, NewJob, Settlement
 from jobd.core.lifecycle import FailureType
-from jobd.store import claims, daemons, outcomes, reading
+from jobd.store import daemons, outcomes, reading
 from jobd.store.connection import Database
 from jobd.store.enqueue import enqueue
 from jobd.store.opening import open_database
+from tests.store.conftest import claim_ids
 
 NOW = 1_800_000_000_000
 DAEMON = daemons.DaemonIdentity("d1", 4711, None, "0.1.0")
@@ -67,7 +68,7 @@ class Store:
 
     def claim(self, job_id: int = 1) -> None:
         with self.opened() as database, database.transaction() as db:
-            assert claims.claim(db, [job_id], [], "d1", NOW)
+            assert claim_ids(db, [job_id], [], "d1", NOW)
 
     def settle(self, verb: Callable[..., list[int]], job_id: int = 1, **values: object) -> None:
         """End attempt 1 of a claimed job by a verb of the store."""

@@ -79,7 +79,7 @@ def claim_and_complete(database: Database) -> float:
     with database.transaction() as db:
         claims.promote_due(db, NOW)
         heads = claims.heads(db, AT_ONCE, [])
-        jobs = claims.claim(db, [head.id for head in heads], [], "d", NOW)
+        jobs = claims.claim(db, heads, [], "d", NOW)
         claims.next_due_at(db)
     assert len(jobs) == AT_ONCE
     ended = [
@@ -108,9 +108,11 @@ def test_claims_cost_the_same_in_a_full_file(full: Database, empty: Database) ->
 
 Statement = Callable[[sqlite3.Connection], object]
 
+HEADS = [claims.Head(i, 0, "t", "q", "{}", 0, 0, 0, 0, None, None, None, None) for i in (1, 2, 3)]
+
 STATEMENTS: dict[str, Statement] = {
     "heads": lambda db: claims.heads(db, 40, ["busy"]),
-    "claim": lambda db: claims.claim(db, [1, 2], [3], "d", NOW),
+    "claim": lambda db: claims.claim(db, HEADS[:2], HEADS[2:], "d", NOW),
     "promote_due": lambda db: claims.promote_due(db, NOW),
     "next_due_at": claims.next_due_at,
     "set_aside_without_handler": lambda db: claims.set_aside_without_handler(db, [1, 2]),

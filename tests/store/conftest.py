@@ -2,13 +2,16 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jobd.core.job import Job
 from jobd.core.lifecycle import EXECUTING, WAITING
+from jobd.store import claims
+from jobd.store.claims import Head
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
 
@@ -94,3 +97,23 @@ def db(database: Database) -> sqlite3.Connection:
 def rows(db: sqlite3.Connection) -> Rows:
     """Its rows, for tests to make and see."""
     return Rows(db)
+
+
+def heads_of(db: sqlite3.Connection, ids: Sequence[int]) -> list[Head]:
+    """These jobs as heads, whether or not they may be claimed; one that is not there, made up."""
+    found = []
+    for job_id in ids:
+        stored = ", ".join(Head._fields[:-1])
+        row = db.execute(
+            f"SELECT {stored}, NULL FROM job_queue WHERE id = ?", (job_id,)
+        ).fetchone()
+        made_up = Head(job_id, 0, "t", "q", "{}", 0, 0, 0, 0, None, None, None, None)
+        found.append(Head(*row) if row else made_up)
+    return found
+
+
+def claim_ids(
+    db: sqlite3.Connection, direct: Sequence[int], buffered: Sequence[int], owner: str, now: int
+) -> list[Job]:
+    """Claim by ids what a dispatcher would claim by heads."""
+    return claims.claim(db, heads_of(db, direct), heads_of(db, buffered), owner, now)

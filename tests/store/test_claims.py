@@ -9,7 +9,7 @@ import pytest
 from jobd.core.lifecycle import EXECUTING, JobStatus
 from jobd.store import claims
 from jobd.store.connection import Database
-from tests.store.conftest import NOW, OWNER, Rows
+from tests.store.conftest import NOW, OWNER, Rows, claim_ids, heads_of
 
 UNCLAIMED: dict[str, Any] = {"attempt": 0, "worker_id": None}
 
@@ -41,9 +41,10 @@ def test_queues_share_one_line(db: sqlite3.Connection, rows: Rows) -> None:
 
 
 def test_a_head_says_what_the_choice_needs(db: sqlite3.Connection, rows: Rows) -> None:
-    """Id, queue, type, attempts and rescues."""
+    """All that the claimed job will carry, as the row has it."""
     job_id = rows.put("retrying", queue="media", job_type="thumb", rescue_count=2)
-    assert claims.heads(db, 1, []) == [claims.Head(job_id, "media", "thumb", 3, 2)]
+    [head] = claims.heads(db, 1, [])
+    assert head._replace(ready_at=None) == heads_of(db, [job_id])[0]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_only_waiting_jobs_stand_in_the_line(
     job_id = rows.put(status)
     before = rows.get(job_id)
     assert claims.heads(db, 9, []) == []
-    assert claims.claim(db, [job_id], [], OWNER, NOW) == []
+    assert claim_ids(db, [job_id], [], OWNER, NOW) == []
     assert rows.get(job_id) == before
 
 
@@ -102,7 +103,7 @@ def test_a_claim_of_what_is_not_ready_changes_nothing(
     job_id = rows.put(**columns)
     before = rows.get(job_id)
     assert claims.heads(db, 9, []) == []
-    assert claims.claim(db, [job_id], [job_id], OWNER, NOW) == []
+    assert claim_ids(db, [job_id], [job_id], OWNER, NOW) == []
     assert rows.get(job_id) == before
 
 
@@ -118,7 +119,7 @@ def test_what_a_claim_sets(
 
     def claim() -> None:
         chosen = [[job_id], []] if direct else [[], [job_id]]
-        assert len(claims.claim(db, *chosen, "daemon-2", NOW)) == 1
+        assert len(claim_ids(db, *chosen, "daemon-2", NOW)) == 1
 
     expected = {
         "status": "running", "attempt": 4, "worker_id": "daemon-2", "claimed_at": NOW,
@@ -135,26 +136,37 @@ def test_a_claimed_job_is_complete(db: sqlite3.Connection, rows: Rows) -> None:
               "retry_count": 1, "rescue_count": 2, "snooze_count": 3, "max_retries": 4,
               "timeout_ms": 500, "isolation": "process"}
     job_id = rows.put("retrying", **values)
-    [job] = claims.claim(db, [], [job_id], OWNER, NOW)
+    [job] = claim_ids(db, [], [job_id], OWNER, NOW)
     assert {name: getattr(job, name) for name in values} == values
     assert (job.id, job.attempt, job.claimed_at, job.buffered) == (job_id, 4, NOW, True)
+
+
+def test_a_long_payload_is_read_with_the_claim(db: sqlite3.Connection, rows: Rows) -> None:
+    """The heads leave it out, the claimed job has it whole, and the others have their own."""
+    long = json.dumps({"text": "x" * claims.SHORT_PAYLOAD})
+    put = [rows.put(payload=text, **UNCLAIMED) for text in ('{"a":1}', long, '{"b":2}')]
+    heads = claims.heads(db, 9, [])
+    assert [head.payload for head in heads] == ['{"a":1}', None, '{"b":2}']
+    jobs = claims.claim(db, heads[:1], heads[1:], OWNER, NOW)
+    assert [(job.id, job.payload) for job in jobs] == list(
+        zip(put, ['{"a":1}', long, '{"b":2}'], strict=True))
 
 
 def test_claims_come_back_in_the_order_asked_for(db: sqlite3.Connection, rows: Rows) -> None:
     """Those for a worker first, then the buffered ones; what was gone is missing."""
     put = [rows.put() for _ in range(6)]
     gone = rows.put("running")
-    jobs = claims.claim(db, [put[4], gone, put[0]], [put[5], put[1], 999], OWNER, NOW)
+    jobs = claim_ids(db, [put[4], gone, put[0]], [put[5], put[1], 999], OWNER, NOW)
     assert [job.id for job in jobs] == [put[4], put[0], put[5], put[1]]
     assert [job.buffered for job in jobs] == [False, False, True, True]
-    assert claims.claim(db, [], [], OWNER, NOW) == []
+    assert claim_ids(db, [], [], OWNER, NOW) == []
 
 
 def test_no_job_is_claimed_twice(db: sqlite3.Connection, rows: Rows) -> None:
     """The second claim of the same id takes nothing."""
     job_id = rows.put(**UNCLAIMED)
-    assert len(claims.claim(db, [job_id], [], "daemon-1", NOW)) == 1
-    assert claims.claim(db, [job_id], [], "daemon-2", NOW) == []
+    assert len(claim_ids(db, [job_id], [], "daemon-1", NOW)) == 1
+    assert claim_ids(db, [job_id], [], "daemon-2", NOW) == []
     assert (rows.get(job_id)["attempt"], rows.get(job_id)["worker_id"]) == (1, "daemon-1")
 
 
@@ -325,14 +337,14 @@ def many_queues(rows: Rows) -> list[int]:
     return [rows.put(queue=f"q{n % 30:02}") for n in range(60)]
 
 
-def test_many_queues_take_one_statement(
+def test_many_queues_take_two_statements(
     database: Database, many_queues: list[int]
 ) -> None:
-    """The heads of any number of queues are found by one SELECT."""
+    """The heads of any number of queues are found by one SELECT, after one for the queues."""
     seen: list[str] = []
     database.connection.set_trace_callback(seen.append)
     assert ids(claims.heads(database.connection, 60, [])) == many_queues
     full = [f"q{n:02}" for n in range(1, 30)]
     assert ids(claims.heads(database.connection, 60, full)) == [many_queues[0], many_queues[30]]
-    assert len(seen) == 2
-    assert json.dumps(full) in seen[1]
+    assert len(seen) == 4
+    assert json.dumps(full) in seen[2]

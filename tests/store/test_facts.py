@@ -10,11 +10,12 @@ from jobd.core.config import Config, Timing
 from jobd.core.facts import Facts
 from jobd.core.job import AttemptOutcome, NewJob, Settlement
 from jobd.core.lifecycle import FailureType, Request
-from jobd.store import claims, daemons, outcomes, requests
+from jobd.store import daemons, outcomes, requests
 from jobd.store.connection import Database
 from jobd.store.enqueue import enqueue
 from jobd.store.facts import facts
 from jobd.store.opening import open_database
+from tests.store.conftest import claim_ids
 
 NOW = 1_800_000_000_000
 DAEMON = daemons.DaemonIdentity("d1", 4711, None, "0.1.0")
@@ -34,7 +35,7 @@ def add(database: Database, **values: object) -> int:
 
 def claim(database: Database, job_id: int) -> None:
     with database.transaction() as db:
-        assert claims.claim(db, [job_id], [], "d1", NOW)
+        assert claim_ids(db, [job_id], [], "d1", NOW)
 
 
 def register(database: Database, *types: daemons.JobType) -> None:

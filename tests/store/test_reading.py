@@ -13,6 +13,7 @@ from jobd.store import claims, daemons, outcomes, overview, reading, requests
 from jobd.store.connection import Database
 from jobd.store.enqueue import enqueue, enqueue_many
 from jobd.store.opening import open_database
+from tests.store.conftest import claim_ids
 
 NOW = 1_800_000_000_000
 DAEMON = daemons.DaemonIdentity("d1", 4711, "boot", "0.1.0")
@@ -46,7 +47,7 @@ def put(database: Database, status: JobStatus, **values: object) -> int:
         if status is JobStatus.CANCELLED:
             requests.request(db, Request.CANCEL, job_id, NOW, "ann")
         elif status is not JobStatus.PENDING:
-            claims.claim(db, [job_id], [], "d1", NOW)
+            claim_ids(db, [job_id], [], "d1", NOW)
             verbs = {
                 JobStatus.COMPLETED: outcomes.complete, JobStatus.RETRYING: outcomes.retry,
                 JobStatus.DEAD_LETTER: outcomes.park, JobStatus.FAILED: outcomes.give_up,

@@ -55,9 +55,9 @@ _SELECT_THEN_UPDATE = (
          "heads = [h for h in self.seen if queue_room.get(h.queue, 1) > 0][:limit] or "
          "claims.heads(db, limit, [name for name, left in queue_room.items() if left <= 0])"),
     Edit("jobd.store.claims",
-         "    WHERE job_queue.id = new.id AND ready = 1 AND execution_over = 1\n"
-         "        AND status IN ({quoted(CLAIM.sources)})\n",
-         "    WHERE job_queue.id = new.id\n"),
+         "    WHERE id IN (SELECT value FROM json_each(:chosen)) AND ready = 1 "
+         "AND execution_over = 1\n        AND status IN ({quoted(CLAIM.sources)})\n",
+         "    WHERE id IN (SELECT value FROM json_each(:chosen))\n"),
 )
 _LATE_SUCCESS = (
     Edit("jobd.store.outcomes", "complete = move_write(\n    COMPLETE,",
@@ -139,8 +139,9 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
     )),
     Plant("returning_read_by_fetchone", 20,
           ("nothing_is_wrong_by_the_log", "every_job_ends", "rescues_are_deaths"), (
-        Edit("jobd.store.claims", '"now": now}\n    ).fetchall()\n    taken = ',
-             '"now": now}\n    ).fetchone()\n    rows = [rows] if rows else []\n    taken = '),
+        Edit("jobd.store.verbs", "for (job_id,) in (db.execute(which, values) if mark else changed)]",
+             "for (job_id,) in [(db.execute(which, values) if mark else changed).fetchone()] "
+             "if job_id]"),
     )),
     Plant("wall_clock_in_deadlines", 60, ("deadlines_are_true",), (
         Edit("jobd.daemon.daemon", "return self._running_clock.running(clock.monotonic())",
