@@ -26,6 +26,16 @@ _LEVELS: Mapping[JobStatus, str] = {
 }
 
 
+def _log_completed(log: Any, ended: Ended, enqueued: list[int]) -> None:
+    attempt = ended.attempt
+    extra = {"enqueued": enqueued} if enqueued else {}
+    log.info(
+        "job.completed", **_keys(attempt), status="completed",
+        claimed_at=clock.iso(attempt.job.claimed_at), started_at=clock.iso(attempt.started_at),
+        duration_ms=round(ended.duration * 1000, 3), **extra,
+    )
+
+
 class Report:
     """Counts outcomes for the drain report, and logs them."""
 
@@ -165,16 +175,6 @@ class Report:
 
 def _nobody(_keys: Mapping[str, Any]) -> None:
     """Nobody is told."""
-
-
-def _log_completed(log: Any, ended: Ended, enqueued: list[int]) -> None:
-    attempt = ended.attempt
-    extra = {"enqueued": enqueued} if enqueued else {}
-    log.info(
-        "job.completed", **_keys(attempt), status="completed",
-        claimed_at=clock.iso(attempt.job.claimed_at), started_at=clock.iso(attempt.started_at),
-        duration_ms=round(ended.duration * 1000, 3), **extra,
-    )
 
 
 def _keys(attempt: Attempt) -> dict[str, Any]:
