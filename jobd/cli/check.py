@@ -13,13 +13,12 @@ from pathlib import Path
 from jobd import clock
 from jobd.cli.options import Settings, settings
 from jobd.core.config import Config, relations
+from jobd.core.findings import OLDEST_SQLITE, Version, has_wal_reset_fix
 from jobd.errors import CONFIGURATION, DONE, ConfigurationError, JobdError, NoDatabase
+from jobd.store.examination import refuse_network
 from jobd.store.opening import open_database
 
-OLDEST_SQLITE = (3, 37, 0)
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
-
-Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +111,7 @@ def _installed(top: str) -> ModuleSpec | None:
 
 def _database(path: Path, synchronous: str) -> Finding:
     try:
+        refuse_network(path)
         open_database(path, synchronous=synchronous, check="drift", now=clock.now_ms()).close()
     except NoDatabase:
         return Finding("ok", "database", f"no database yet at {path}; `jobd run` makes it")
@@ -130,8 +130,3 @@ def _sqlite(version: Version) -> Finding:
         return Finding("warn", "sqlite", f"{number} {text}; {way_out}")
     return Finding("ok", "sqlite", number)
 
-
-def has_wal_reset_fix(version: Version) -> bool:
-    """Whether this SQLite is 3.51.3 or newer, or a release of 3.50 or 3.44 with the fix."""
-    backports = {(3, 50): 7, (3, 44): 6}
-    return version >= (3, 51, 3) or version[2] >= backports.get(version[:2], version[2] + 1)

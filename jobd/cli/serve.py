@@ -17,6 +17,7 @@ from jobd.daemon.systemd import Systemd
 from jobd.log import configure
 from jobd.store.connection import prepare_directory
 from jobd.store.daemon_lock import DaemonLock
+from jobd.store.examination import refuse_network
 
 LAST_LINES = 2.0
 SWITCH_INTERVAL = 0.000_5
@@ -37,6 +38,7 @@ def serve(args: argparse.Namespace) -> int:
     read = _reader(args)
     found = read()
     prepare_directory(found.db)
+    refuse_network(found.db)
     lock = DaemonLock(found.db)
     _take(lock, found.db, systemd, wait=not args.no_wait)
     handlers = load_handlers(found.config.pool.handlers, _search_path(found.config))
