@@ -33,6 +33,4 @@ class Metrics:
         "The file that gets all measurements in the text format of Prometheus; empty is none.",
         Text("a path", empty=True),
     )
-    interval: float = setting(
-        15.0, "How often measurements are written.", Duration(0.1, 3_600)
-    )
+    interval: float = setting(15.0, "How often measurements are written.", Duration(1, 3_600))

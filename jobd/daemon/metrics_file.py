@@ -15,7 +15,7 @@ from jobd.store import measuring
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
 
-INTERVAL = 0.5
+INTERVAL = 1.0
 COUNTING_TAKES = 60.0
 SHARE_OF_COUNTING = 50
 """Jobs are counted so seldom that it takes no more than a fiftieth of the time."""

@@ -38,7 +38,7 @@ def counted(
 def test_attempts_are_counted_and_timed_by_queue_and_type(house: House) -> None:
     """Outcomes, failures, how long jobs waited and ran."""
     house.handlers(HANDLERS)
-    daemon = house.start(metrics__interval="100ms")
+    daemon = house.start(metrics__interval="1s")
     ids = house.queue.enqueue_many([("quick", {"n": n}) for n in range(20)], queue="media")
     failed = house.enqueue("fails")
     daemon.wait_for_all("job.completed", ids)
@@ -62,7 +62,7 @@ def test_attempts_are_counted_and_timed_by_queue_and_type(house: House) -> None:
 def test_timeouts_zombies_and_late_results_are_counted(house: House) -> None:
     """And the thread that does not stop is shown while it does not."""
     house.handlers(HANDLERS)
-    daemon = house.start(metrics__interval="100ms", timing__zombie_hold="1h")
+    daemon = house.start(metrics__interval="1s", timing__zombie_hold="1h")
     job_id = house.enqueue("slow", {"gate": "g"})
     gate = house.gate("g")
     daemon.wait_for("job.zombified", job_id=job_id)
@@ -77,7 +77,7 @@ def test_timeouts_zombies_and_late_results_are_counted(house: House) -> None:
 def test_rescues_are_counted_by_the_daemon_that_made_them(house: House) -> None:
     """A killed daemon's counters go with it."""
     house.handlers("")
-    first = house.start(metrics__interval="100ms")
+    first = house.start(metrics__interval="1s")
     job_id = house.enqueue("patient")
     first.wait_for("job.logged", job_id=job_id)
     first.kill()
@@ -89,7 +89,7 @@ def test_rescues_are_counted_by_the_daemon_that_made_them(house: House) -> None:
 
 def test_deleted_jobs_are_counted(house: House) -> None:
     """Retention shows in the measurements."""
-    daemon = house.start(metrics__interval="100ms", retention__completed="1s")
+    daemon = house.start(metrics__interval="1s", retention__completed="1s")
     house.queue.enqueue_many([("quick", {})] * 5)
     counted(house, daemon, "jobd_pruned_jobs_total", 5, status="completed")
 
@@ -98,7 +98,7 @@ def test_the_file_for_the_collector_has_everything(house: House) -> None:
     """It is whole whenever it is read, open to all, and of the name that was configured."""
     target = house.root / "collector" / "jobd.prom"
     target.parent.mkdir()
-    daemon = house.start(metrics__interval="100ms", metrics__file=str(target))
+    daemon = house.start(metrics__interval="1s", metrics__file=str(target))
     daemon.wait_for_all("job.completed", [house.enqueue("quick")])
     until, beat, sizes = time.monotonic() + DEADLINE, None, set()
     while True:
@@ -117,7 +117,7 @@ def test_the_file_for_the_collector_has_everything(house: House) -> None:
 
 def test_a_file_that_cannot_be_written_is_told_and_harms_nobody(house: House) -> None:
     """`jobd metrics` goes on, and so does the work."""
-    daemon = house.start(metrics__interval="100ms", metrics__file=str(house.root / "no" / "x"))
+    daemon = house.start(metrics__interval="1s", metrics__file=str(house.root / "no" / "x"))
     failed = daemon.wait_for("metrics.failed")
     assert Path(failed["file"]).parent == house.root / "no"
     daemon.wait_for_all("job.completed", [house.enqueue("quick")])
