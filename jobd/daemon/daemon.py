@@ -138,6 +138,7 @@ class Daemon:
                 self._vitals.look(clock.monotonic())
             if self._place.is_taken():
                 self._replaced = True
+                self._sweeper.stop()
                 self.dispatcher.finish(LONGEST_FINISH)
                 self._place.save(self._writer.connection)
                 return errors.TEMPORARY
