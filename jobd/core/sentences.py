@@ -70,6 +70,7 @@ SENTENCES: Mapping[str, str] = {
     "store.full": "no room to write: {error}",
     "store.replaced": "the database was replaced by another file[; it is saved as {saved}]"
     "[; it could not be saved: {error}]",
+    "store.unreachable": "nobody else can reach the database: a directory lost its permissions",
     "store.recovered": "the database can be written again",
     "store.checkpoint_failed": "the write-ahead log could not be moved into the file: {error}",
     "store.log_held_back": "readers {reader_pids} hold back the write-ahead log of {bytes} bytes",
