@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tests.torture.plants import PLANTS, VARIABLE, Plant
 from tests.torture.processes import ROOT
 
-SETTLES_WITHIN = 8.0
+SETTLES_WITHIN = 15.0
 FOUND = re.compile(r"^found in cycle (\d+) of the run by (.*)$", re.MULTILINE)
 
 
