@@ -37,7 +37,7 @@ def test_the_first_two_blocks_are_the_demo_and_the_tests() -> None:
     """A stranger sees first how to watch it work, then how to test it; CI types both."""
     assert [language for language, _ in BLOCKS[:2]] == ["sh", "sh"]
     assert BLOCKS[0][1].rstrip().endswith(".venv/bin/jobd demo")
-    assert BLOCKS[1][1].rstrip().endswith("-m pytest")
+    assert BLOCKS[1][1].rstrip().endswith("-m tests")
 
 
 def test_each_of_ten_guarantees_names_tests_that_exist() -> None:

@@ -1,0 +1,34 @@
+"""The handlers that the benchmark's daemon runs."""
+
+import os
+import time
+
+from measure import Record
+
+import jobd
+
+_record = Record(os.environ["BENCH_RECORD"])
+
+
+@jobd.job("noop")
+def noop(number: int) -> None:
+    """Nothing but its line in the record."""
+    _record.ran(number)
+
+
+@jobd.job("rests")
+def rests(number: int, sleep: float) -> None:
+    """A short wait, as for a disk or a network."""
+    _record.ran(number)
+    time.sleep(sleep)
+
+
+@jobd.job("burns", queue="burning")
+def burns() -> None:
+    """Hold the interpreter's lock as Python code does, until told to stop."""
+    job = jobd.current_job()
+    total = 0
+    while not job.stopping.is_set():
+        for each in range(10_000):
+            total += each * each
+    job.check()
