@@ -139,7 +139,8 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
     )),
     Plant("returning_read_by_fetchone", 20,
           ("nothing_is_wrong_by_the_log", "every_job_ends", "rescues_are_deaths"), (
-        Edit("jobd.store.verbs", "for (job_id,) in (db.execute(which, values) if mark else changed)]",
+        Edit("jobd.store.verbs",
+             "for (job_id,) in (db.execute(which, values) if mark else changed)]",
              "for (job_id,) in [(db.execute(which, values) if mark else changed).fetchone()] "
              "if job_id]"),
     )),
