@@ -45,7 +45,7 @@ def explained(db: sqlite3.Connection, error: BaseException) -> BaseException:
         found = schema.drift(db) or misfits(db)
         if found:
             several = f", and {len(found) - 1} more like it" if len(found) > 1 else ""
-            return SchemaError(f"{found[0]}{several}: {error}")
+            return SchemaError(f"{found[0]}{several}: {type(error).__name__}: {error}")
     return error
 
 

@@ -81,7 +81,7 @@ def test_random_command_lines(filled: House) -> None:
     """Every verb with random words: a documented status, a sentence for each complaint, and no
     file anywhere but the database's own."""
     chance = random.Random(1)
-    lines = [a_command_line(chance) for _ in range(200 * FUZZ)]
+    lines = [a_command_line(chance) for _ in range(150 * FUZZ)]
     assert complaints(filled, lines) == []
     assert list((filled.root / "here").iterdir()) == []
     strangers = [path.name for path in filled.root.iterdir()
@@ -153,7 +153,7 @@ def test_random_configuration_files(filled: House) -> None:
     """Keys, types, values and bytes at random: every problem is one printable line, status 78 or
     a configuration that works; the daemon that is asked to reload it goes on."""
     chance = random.Random(2)
-    for _ in range(60 * FUZZ):
+    for _ in range(50 * FUZZ):
         content = a_configuration(chance)
         filled.config_file.write_bytes(content)
         said = verb(["--config", str(filled.config_file), "--db", str(filled.db), "check"],
@@ -259,7 +259,7 @@ def test_random_payloads_of_commands_are_parked_with_a_sentence(house: House) ->
     values = [[], ["true"], ["true", 3], "true", 5, None, {}, {"a": 1}, {"": ""}, {"a=b": "c"}, "/",
               "/nowhere", [0], [999], ["x"], True, ["\x00"], ["/bin/true", "\x00"], [""], -1]
     ids = []
-    for _ in range(60 * FUZZ):
+    for _ in range(50 * FUZZ):
         payload = {key: chance.choice(values) for key in chance.sample(keys, chance.randint(0, 4))}
         if chance.random() < 0.5:
             payload["argv"] = ["true"]
@@ -279,7 +279,7 @@ def test_a_batch_of_bytes_on_standard_input(filled: House) -> None:
     """`--payload -` with random bytes: stored as it is, or refused with a sentence."""
     chance = random.Random(8)
     whole = json.dumps({"path": "ä", "n": [1, 2, {"x": None}]}).encode()
-    for _ in range(60 * FUZZ):
+    for _ in range(50 * FUZZ):
         content = bytearray(whole)
         for _ in range(chance.randint(0, 4)):
             content[chance.randrange(len(content))] = chance.randrange(256)
