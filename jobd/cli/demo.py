@@ -3,37 +3,31 @@
 import argparse
 import os
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 from jobd import clock, errors
-from jobd.cli.demo_jobs import planned
+from jobd.cli.demo_daemon import DemoDaemon
+from jobd.cli.demo_jobs import KILLER, Planned, planned
 from jobd.cli.demo_report import judge, print_next, print_report
 from jobd.cli.demo_screen import Screen
+from jobd.cli.demo_signals import Signals
+from jobd.cli.demo_stage import Stage, own_directory
+from jobd.core.config import SETTINGS
 from jobd.core.lifecycle import LIVE
 from jobd.queue import Queue
-from jobd.store import overview
+from jobd.store import overview, reading
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
 
 LOOK_EVERY = 0.1
-GIVE_UP_AFTER = 300.0
-MOST_DAEMONS = 4
-LONGEST_STOP = 15.0
-SETTINGS = """\
-[log]
-format = "json"
-[timing]
-kill_grace = "1s"
-shutdown_grace = "3s"
-"""
-MARK = "made-by-jobd-demo"
+STALLED_AFTER = 60.0
+FULL_AFTER = 3.0
+MOST_DEATHS = 3
+
+Plan = Mapping[int, Planned]
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,138 +39,148 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "the daemon with SIGKILL. A real daemon runs them as a child process. Exits 0 only if "
         "every job ended where it should.",
     )
-    parser.add_argument("--dir", metavar="DIR", help="keep database and log in DIR "
-                        "(default: a new directory for temporary files)")
-    parser.add_argument("--workers", type=_count, default=4, metavar="N",
+    parser.add_argument("--dir", metavar="DIR", help="keep database and log in DIR, new or empty "
+                        "or of an earlier demo, whose database and log are erased (default: a "
+                        "new directory for temporary files)")
+    parser.add_argument("--workers", type=_workers, default=4, metavar="N",
                         help="run N jobs at a time")
-    parser.add_argument("--files", type=_count, metavar="N", help="only N files, picked evenly")
+    parser.add_argument("--files", type=_files, metavar="N", help="only N files, picked evenly")
     parser.set_defaults(run=run)
 
 
-def _count(text: str) -> int:
+def _files(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100_000:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 100000")
     return int(text)
 
 
-@dataclass
-class Stage:
-    """Where the demo plays: its directory and its daemons, one after the other."""
-
-    directory: Path
-    workers: int
-    daemon: "subprocess.Popen[bytes] | None" = None
-    started: float = field(default_factory=clock.monotonic)
-    daemons: int = 0
-
-    @property
-    def db(self) -> Path:
-        return self.directory / "jobd.db"
-
-    @property
-    def log(self) -> Path:
-        return self.directory / "jobd.log"
-
-    def start_daemon(self) -> int:
-        """The real daemon, as a child: the same command that a person would type."""
-        self.daemons += 1
-        own_settings = {name: value for name, value in os.environ.items()
-                        if not name.startswith("JOBD_")}
-        argv = [sys.executable, "-m", "jobd", "--config", str(self.directory / "jobd.toml"),
-                "--db", str(self.db), "run", "--handlers", "jobd.cli.demo_handlers",
-                "--workers", str(self.workers)]
-        with self.log.open("ab") as log:
-            self.daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                           env=own_settings, start_new_session=True)
-        return self.daemon.pid
-
-    def stop_daemon(self) -> None:
-        """Whatever happened, no process stays behind."""
-        if self.daemon is None:
-            return
-        self.daemon.terminate()
-        try:
-            self.daemon.wait(LONGEST_STOP)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            self.daemon.kill()
-            self.daemon.wait()
+def _workers(text: str) -> int:
+    try:
+        return int(str(SETTINGS["pool", "workers"].kind.parse(text)))
+    except errors.BadInput as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
 def run(args: argparse.Namespace) -> int:
     """Play the whole thing; 0 when every job ended where it should."""
-    stage = Stage(_directory(args.dir), args.workers)
-    plan = planned(stage.directory, args.files)
+    for name in ("db", "config", "json"):
+        if getattr(args, name):
+            raise errors.BadInput(f"demo has a database, a configuration and a report of its own: "
+                                  f"leave --{name} out; --dir says where it plays")
+    with Signals() as signals:
+        stage = own_directory(args.dir)
+        daemon = DemoDaemon(stage.directory, args.workers, signals)
+        try:
+            with stage.told_when_full():
+                return _played(stage, daemon, signals, args.files)
+        except KeyboardInterrupt:
+            return _ended(stage, daemon, signals)
+        finally:
+            daemon.stop()
+            stage.leave()
+
+
+def _played(stage: Stage, daemon: DemoDaemon, signals: Signals, files: int | None) -> int:
+    with signals.raised():
+        started = clock.monotonic()
+        plan = _enqueued(stage, files)
+        try:
+            _until_done(stage, daemon, plan)
+        finally:
+            # A signal while it stops is heard by the daemon's keeper, who waits less then.
+            with signals.noted():
+                daemon.stop()
+        seconds = clock.monotonic() - started
+        found = judge(stage.db, stage.log, plan, daemon.deaths)
+        if not found.good and stage.is_full():
+            found.wrong.insert(0, stage.fullness())
+        print_report(found, seconds)
+        print_next(found, stage)
+    return errors.DONE if found.good else errors.FAILED
+
+
+def _enqueued(stage: Stage, files: int | None) -> Plan:
+    plan = planned(stage.directory, files)
+    stage.begin(len(plan))
     with Queue(stage.db) as queue:
         ids = queue.enqueue_many((each.job_type, each.payload) for each in plan)
     print(f"{len(ids)} jobs are enqueued in {stage.db}: most parse a source file of Python "
           f"{sys.version.split()[0]}", flush=True)
-    with _signals_raise():
-        try:
-            _until_done(stage, len(ids))
-        except KeyboardInterrupt:
-            print(f"\nstopping; what is there stays in {stage.directory}", flush=True)
-            raise
-        finally:
-            stage.stop_daemon()
-    found = judge(stage.db, stage.log, dict(zip(map(int, ids), plan, strict=True)),
-                  deaths=stage.daemons - 1)
-    print_report(found, clock.monotonic() - stage.started)
-    print_next(found, stage.directory)
-    return errors.DONE if found.good else errors.FAILED
+    return dict(zip(map(int, ids), plan, strict=True))
 
 
-def _directory(wanted: str | None) -> Path:
-    """A directory of the demo's own, emptied of an earlier demo and of nothing else.
-
-    Raises:
-        BadInput: somebody else's database is there.
-    """
-    directory = Path(wanted or tempfile.mkdtemp(prefix="jobd-demo-")).absolute()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    names = ("jobd.db", "jobd.db-wal", "jobd.db-shm", "jobd.log", "jobd.toml")
-    if not (directory / MARK).exists():
-        taken = [name for name in names if (directory / name).exists()]
-        if taken:
-            raise errors.BadInput(
-                f"{directory / taken[0]} was not made by a demo: give --dir a directory of its own"
-            )
-    (directory / MARK).touch()
-    for name in names:
-        (directory / name).unlink(missing_ok=True)
-    (directory / "jobd.toml").write_text(SETTINGS)
-    return directory
+def _ended(stage: Stage, daemon: DemoDaemon, signals: Signals) -> int:
+    """Say what a signal ended, and what becomes of the directory; the exit status."""
+    number = signals.arrived[0] if signals.arrived else signal.SIGINT
+    name = signal.Signals(number).name
+    _say(f"\n{name}: ends the demo")
+    daemon.stop()
+    if stage.begun:
+        _say(f"what is there stays in {stage.directory}")
+    else:
+        stage.remove()
+        _say("nothing had begun, and nothing is left")
+    return 128 + number
 
 
-def _until_done(stage: Stage, total: int) -> None:
+def _say(sentence: str) -> None:
+    """Tell who may have gone: a closed terminal must not keep the demo from tidying up."""
+    try:
+        print(sentence, flush=True)
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _until_done(stage: Stage, daemon: DemoDaemon, plan: Plan) -> None:
     """Show how it goes, and start the daemon again when it is gone.
 
     Raises:
-        JobdError: the daemon does not live, or the jobs do not end.
+        JobdError: the daemon does not live, or nothing moves any more.
     """
-    screen = Screen(total)
-    stage.start_daemon()
+    screen = Screen(len(plan))
+    daemon.start()
+    last, moved_at = None, clock.monotonic()
     with _watching(stage.db) as database:
         while True:
             counts = overview.counts(database.connection)
+            buffered = overview.buffered(database.connection)
             live = sum(counts[status] for status in LIVE)
-            screen.show(counts, final=not live)
+            screen.show(counts, buffered, final=not live)
             if not live:
                 return
-            if stage.daemon is not None and stage.daemon.poll() is not None:
-                _start_again(stage, screen, stage.daemon)
-            if clock.monotonic() - stage.started > GIVE_UP_AFTER:
-                raise errors.JobdError(f"{live} jobs have not ended after {GIVE_UP_AFTER:.0f} s; "
-                                       f"the log is {stage.log}")
+            if daemon.has_ended():
+                _start_again(stage, daemon, screen, _killed_by_job(database, plan, daemon))
+            if (counts, buffered) != last:
+                last, moved_at = (counts, buffered), clock.monotonic()
+            _check_moving(stage, clock.monotonic() - moved_at)
             clock.pause(LOOK_EVERY)
 
 
-def _start_again(stage: Stage, screen: Screen, dead: "subprocess.Popen[bytes]") -> None:
-    if dead.returncode != -signal.SIGKILL or stage.daemons >= MOST_DAEMONS:
-        last = stage.log.read_text(errors="replace").strip().rpartition("\n")[2]
-        raise errors.JobdError(f"the daemon ended with status {dead.returncode}; its log is "
-                               f"{stage.log}, and ends with\n{last}")
-    screen.say(f"the daemon (pid {dead.pid}) died by SIGKILL, in mid-work")
-    screen.say(f"started it again (pid {stage.start_daemon()}): what it had begun is rescued")
+def _check_moving(stage: Stage, still: float) -> None:
+    if still > FULL_AFTER and stage.is_full():
+        raise errors.JobdError(stage.fullness())
+    if still > STALLED_AFTER:
+        raise errors.JobdError(f"nothing has moved for {still:.0f} s; the log is {stage.log}")
+
+
+def _killed_by_job(database: Database, plan: Plan, daemon: DemoDaemon) -> bool:
+    """Whether the job that is to kill the daemon had come so far, and had not done it before."""
+    killer = next(job_id for job_id, each in plan.items() if each is KILLER)
+    armed = reading.checkpoint(database.connection, killer) is not None
+    return armed and not daemon.deaths.by_job
+
+
+def _start_again(stage: Stage, daemon: DemoDaemon, screen: Screen, by_job: bool) -> None:
+    if daemon.status != -signal.SIGKILL:
+        raise errors.JobdError(stage.fullness() if stage.is_full() else daemon.why_ended())
+    daemon.deaths.count(by_job)
+    if daemon.deaths.number > MOST_DEATHS:
+        raise errors.JobdError(f"somebody kills the demo's daemon again and again: it died "
+                               f"{daemon.deaths.number} times; its log is {stage.log}")
+    who = "one of its jobs" if by_job else "somebody else"
+    screen.say(f"the daemon (pid {daemon.pid}) died by SIGKILL, in mid-work: {who} killed it")
+    screen.say(f"started it again (pid {daemon.start()}): what it had begun is rescued")
 
 
 @contextmanager
@@ -186,17 +190,3 @@ def _watching(path: Path) -> Iterator[Database]:
         yield database
     finally:
         database.close()
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with its daemon."""
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

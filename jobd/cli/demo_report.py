@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobd import clock
+from jobd.cli.demo_daemon import Deaths
 from jobd.cli.demo_jobs import Planned
+from jobd.cli.demo_screen import can_print
+from jobd.cli.demo_stage import Stage
 from jobd.cli.table import print_table, printable
 from jobd.core.lifecycle import COMPLETED, DEAD_LETTER, JobStatus
 from jobd.store import reading
@@ -29,6 +32,7 @@ class Judgement:
     jobs: dict[int, Record] = field(default_factory=dict)
     plan: Mapping[int, Planned] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    deaths: Deaths = field(default_factory=Deaths)
 
     @property
     def good(self) -> bool:
@@ -38,11 +42,11 @@ class Judgement:
         return [job for job in self.jobs.values() if job["status"] == status]
 
 
-def judge(db: Path, log: Path, plan: Mapping[int, Planned], deaths: int) -> Judgement:
+def judge(db: Path, log: Path, plan: Mapping[int, Planned], deaths: Deaths) -> Judgement:
     """Compare what database and log say with what each job was made for."""
-    found = Judgement(plan=plan)
-    if deaths != 1:
-        found.wrong.append(f"the daemon died {deaths} times, not once")
+    found = Judgement(plan=plan, deaths=deaths)
+    if deaths.by_job != 1:
+        found.wrong.append(f"its job killed the daemon {deaths.by_job} times, not once")
     found.wrong += [f"job {job_id} completed {times} times by the log"
                     for job_id, times in _completions(log).items() if times > 1]
     database = open_database(db, now=clock.now_ms())
@@ -79,7 +83,7 @@ def print_report(found: Judgement, seconds: float) -> None:
     print_table([{"status": status, "jobs": count} for status, count in counts.most_common()],
                 ["status", "jobs"])
     print(f"\n{len(found.jobs)} jobs in {seconds:.1f} s: {len(found.jobs) / seconds:.0f} jobs/s, "
-          f"one SIGKILL of the daemon included; {rescued} rescued")
+          f"{_kills(found.deaths)} included; {rescued} rescued")
     _print_trouble(found)
     _print_dead(found)
     _print_slowest(found)
@@ -89,6 +93,13 @@ def print_report(found: Judgement, seconds: float) -> None:
         print(f"WRONG: … and {len(found.wrong) - SHOWN} more")
     if found.good:
         print("\nevery job ended where it should: none lost, none twice, each result checked")
+
+
+def _kills(deaths: Deaths) -> str:
+    if not deaths.by_others:
+        return "one SIGKILL of the daemon"
+    return (f"{deaths.number} SIGKILLs of the daemon, {deaths.by_job} by its job and "
+            f"{deaths.by_others} by somebody else,")
 
 
 def _print_trouble(found: Judgement) -> None:
@@ -129,22 +140,37 @@ def _duration(job: Record) -> int:
     return int(job["completed_at"] - (job["started_at"] or job["completed_at"]))
 
 
-def print_next(found: Judgement, directory: Path) -> None:
+def print_next(found: Judgement, stage: Stage) -> None:
     """Where everything is, and what to type to look around."""
     def one(status: JobStatus) -> int:
         return next((job["id"] for job in found.in_status(status)), 1)
 
     dead, completed = one(DEAD_LETTER), one(COMPLETED)
-    command = f"{_program()} --db {shlex.quote(str(directory / 'jobd.db'))}"
-    print(f"\ndatabase {directory / 'jobd.db'}\nlog      {directory / 'jobd.log'}\n\nlook around:")
+    command = f"{_program()} --db {shell_word(str(stage.db))}"
+    print(f"\ndatabase {stage.db}\nlog      {stage.log}\n\nlook around:")
     for words in ("status", "list --status dead_letter", f"explain {dead}",
                   f"history {completed}", f"show {completed}"):
         print(f"  {command} {words}")
-    print(f"and to remove it all:\n  rm -r {shlex.quote(str(directory))}")
+    files = " ".join(shell_word(str(each)) for each in stage.own_files())
+    print(f"and to remove it all:\n  rm -r {files}")
 
 
 def _program() -> str:
     """How this program was called, so that what is printed can be typed."""
     if os.path.basename(sys.argv[0]) == "jobd":
-        return shlex.quote(sys.argv[0])
-    return f"{shlex.quote(sys.executable)} -m jobd"
+        return shell_word(sys.argv[0])
+    return f"{shell_word(sys.executable)} -m jobd"
+
+
+def shell_word(text: str) -> str:
+    """`text` as a shell reads it back, in letters that this output has; $'…' where it must be."""
+    quoted = shlex.quote(text)
+    if quoted.isprintable() and can_print(quoted):
+        return quoted
+    return "$'" + "".join(map(_escaped, os.fsencode(text))) + "'"
+
+
+def _escaped(byte: int) -> str:
+    letter = chr(byte)
+    plain = letter.isascii() and letter.isprintable() and letter not in "'\\"
+    return letter if plain else f"\\{byte:03o}"

@@ -51,8 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return errors.DONE
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        named = f"{error.filename}: " if error.filename else "cannot write the output: "
-        print(f"jobd: {named}{error.strerror or error}", file=sys.stderr)
+        print(f"jobd: {_what_failed(error)}", file=sys.stderr)
         return errors.FAILED
     except Exception as error:
         because = why(args, error)
@@ -66,6 +65,23 @@ def _told(error: errors.JobdError) -> int:
     for line in str(error).splitlines() or [type(error).__name__]:
         print(f"jobd: {printable(line)}", file=sys.stderr)
     return error.exit_status
+
+
+def _what_failed(error: OSError) -> str:
+    said = error.strerror or str(error)
+    if error.filename:
+        return f"{error.filename}: {said}"
+    if isinstance(error, FileNotFoundError) and not _has_directory():
+        return "the working directory does not exist any more: go to another one"
+    return f"cannot write the output: {said}"
+
+
+def _has_directory() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _have_streams() -> None:

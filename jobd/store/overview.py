@@ -69,6 +69,15 @@ def counts(db: sqlite3.Connection) -> dict[JobStatus, int]:
     return numbers
 
 
+def buffered(db: sqlite3.Connection) -> int:
+    """How many running jobs are claimed, and no worker has taken them yet."""
+    count: int = db.execute(
+        "SELECT count(*) FROM job_queue "
+        "WHERE execution_over = 0 AND status = 'running' AND started_at IS NULL"
+    ).fetchone()[0]
+    return count
+
+
 def dead_letters(db: sqlite3.Connection) -> int:
     """How many jobs wait for a person, counted up to 100,000."""
     count: int = db.execute(_DEAD_LETTERS, (COUNTED,)).fetchone()[0]

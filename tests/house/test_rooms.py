@@ -82,10 +82,10 @@ ONLY = [
     ("multiprocessing", {"daemon/"}),
     ("asyncio", {"daemon/"}),
     # core/current.py names the type of what run() returns; the demo starts a daemon to kill it.
-    ("subprocess", {"daemon/", "core/current.py", "cli/demo.py"}),
-    ("signal", {"daemon/", "core/classify.py", "cli/demo.py", "cli/demo_handlers.py"}),
+    ("subprocess", {"daemon/", "core/current.py", "cli/demo_daemon.py"}),
+    ("signal", {"daemon/", "core/classify.py", "cli/demo"}),
     ("argparse", {"cli/"}),
-    ("fcntl", {"store/"}),
+    ("fcntl", {"store/", "cli/demo_daemon.py"}),
     ("time", {"clock.py"}),
     ("sqlite3", {"store/", "daemon/", "queue.py", "cli/", "core/classify.py"}),
     ("logging", {"log.py", "daemon/"}),
