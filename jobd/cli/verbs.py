@@ -25,6 +25,7 @@ from jobd.cli import (
     show,
     status,
     tail,
+    top,
     wait,
     workers,
 )
@@ -48,6 +49,7 @@ VERBS: tuple[ModuleType, ...] = (
     release,
     status,
     workers,
+    top,
     health,
     tail,
     queue,

@@ -27,6 +27,7 @@ from jobd.daemon.left_behind import LeftBehind
 from jobd.daemon.metrics_file import MetricsFile
 from jobd.daemon.patrol import Patrol
 from jobd.daemon.place import Place
+from jobd.daemon.pulse import Pulse
 from jobd.daemon.report import Report, job_log
 from jobd.daemon.run_command import CommandRunner
 from jobd.daemon.run_process import ProcessRunner
@@ -97,7 +98,8 @@ class Daemon:
         self._upkeep = Upkeep(path, self._crew, self.dispatcher, self.hand, self.report)
         metrics = MetricsFile(path, self._crew, self.report.meter, self._upkeep)
         self._sweeper = Sweeper(self.report.meter.counted(
-            [*self._patrol.sweeps(), self._upkeep.sweep(), metrics.sweep()]
+            [*self._patrol.sweeps(), self._upkeep.sweep(), metrics.sweep(),
+             Pulse(path, self.report.meter.counters).sweep()]
         ), path)
         self._vitals = Vitals(
             systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report

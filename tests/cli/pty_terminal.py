@@ -40,6 +40,7 @@ class Terminal:
         self.odd: list[str] = []
         self.pages = ["main"]
         self.cursor_hidden = False
+        self.wraps = True
         self._decoder = codecs.getincrementaldecoder(encoding)("replace")
         self._pending = ""
         self._rows: list[list[str]] = [[]]
@@ -88,8 +89,9 @@ class Terminal:
         return self.process.returncode
 
     def is_as_before(self) -> bool:
-        """Whether the modes of the line are those from before the program."""
-        return termios.tcgetattr(self.slave) == self.modes
+        """Whether modes, page, cursor and wrapping are those from before the program."""
+        return (termios.tcgetattr(self.slave), self.pages[-1], self.cursor_hidden, self.wraps) == (
+            self.modes, "main", False, True)
 
     def put_away(self) -> None:
         if self.process.poll() is None:
@@ -157,6 +159,8 @@ class Terminal:
             self._turn_page("other" if verb == "h" else "main")
         elif given == "?25":
             self.cursor_hidden = verb == "l"
+        elif given == "?7":
+            self.wraps = verb == "h"
         elif verb == "H":
             line, column, *_ = [*numbers, 1, 1]
             self._y, self._x = line - 1, column - 1

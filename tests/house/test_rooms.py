@@ -83,7 +83,7 @@ ONLY = [
     ("asyncio", {"daemon/"}),
     # core/current.py names the type of what run() returns; the demo starts a daemon to kill it.
     ("subprocess", {"daemon/", "core/current.py", "cli/demo_daemon.py"}),
-    ("signal", {"daemon/", "core/classify.py", "cli/demo"}),
+    ("signal", {"daemon/", "core/classify.py", "cli/demo", "cli/full_screen.py"}),
     ("argparse", {"cli/"}),
     ("fcntl", {"store/", "cli/demo_daemon.py"}),
     ("time", {"clock.py"}),
