@@ -65,6 +65,9 @@ SENTENCES: Mapping[str, str] = {
     "[; needs a restart: {needs_restart}]",
     "configuration.refused": "the new configuration is refused: {problems}",
     "clock.stepped": "the clock was stepped by {moved_ms:ms}",
+    "retention.held": "the wall clock leapt ahead by {moved_ms:ms}: no job is deleted for its age "
+    "for {for_s:s}",
+    "metrics.failed": "measurements could not be written to {file}: {error}",
     "sweep.failed": "the sweep {sweep} failed: {error}",
     "store.locked": "the database is locked[ by pid {holder_pid}], for {waited_s:s} now",
     "store.full": "no room to write: {error}",

@@ -207,6 +207,16 @@ def test_the_program_may_be_changed_without_a_restart(alerted: House) -> None:
     assert told(alerted, daemon, 1)[0]["job_id"] == job_id
 
 
+def test_history_tells_that_someone_was_told(alerted: House) -> None:
+    """With the cause, beside what happened to the job."""
+    daemon = alerted.start()
+    job_id = alerted.enqueue("fails")
+    told(alerted, daemon, 1)
+    assert daemon.stop() == 0
+    events = alerted.cli_json("history", str(job_id))
+    assert ("alert.raised", "dead_letter") in {(each["event"], each["detail"]) for each in events}
+
+
 def children(pid: int) -> list[str]:
     """The states of a process's children, zombies of the kernel included."""
     found = []
