@@ -52,3 +52,5 @@ class Poker:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    __del__ = close

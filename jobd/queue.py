@@ -210,9 +210,13 @@ class Queue:
 
     def _write(self, batch: list["_Submission"]) -> None:
         now = clock.now_ms()
-        with self._current() as database, database.transaction() as db:
-            jobs = [job for each in batch for job in each.jobs]
-            ids = iter(store_enqueue.enqueue_many(db, jobs, now))
+        jobs = [job for each in batch for job in each.jobs]
+        try:
+            with self._opened().transaction() as db:
+                ids = iter(store_enqueue.enqueue_many(db, jobs, now))
+        except errors.DatabaseReplaced:
+            self._close()
+            raise
         for submission in batch:
             submission.ids = [JobId(*next(ids)) for _ in submission.jobs]
             submission.done = True
@@ -222,19 +226,14 @@ class Queue:
 
     @contextmanager
     def _connection(self) -> Iterator[Database]:
-        with self._lock, self._current() as database:
-            yield database
-
-    @contextmanager
-    def _current(self) -> Iterator[Database]:
         """The open database; when other files stand there now, the next call opens those."""
-        database = self._opened()
-        try:
-            database.check_files()
-            yield database
-        except errors.DatabaseReplaced:
-            self._close()
-            raise
+        with self._lock:
+            try:
+                self._opened().check_files()
+                yield self._opened()
+            except errors.DatabaseReplaced:
+                self._close()
+                raise
 
     def _start_anew(self) -> None:
         """In a forked child: an empty list, a lock and a connection of its own."""

@@ -15,10 +15,12 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        found = _translate(error, path)
-        if found is None:
-            raise
-        raise found from error
+        raise translation(error, path) from error
+
+
+def translation(error: sqlite3.DatabaseError, path: Path) -> Exception:
+    """The error of ours that says what `error` means to people; itself when there is none."""
+    return _translate(error, path) or error
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobd import clock, errors
-from jobd.store.complaints import is_busy, translated
+from jobd.store.complaints import is_busy, translated, translation
 from jobd.store.files import UNSEEN, Identities, create_file, identities, replaced
 from jobd.store.turnstile import Turnstile
 
@@ -74,18 +74,21 @@ class Database:
             SchemaChanged: the schema is not the one this connection was opened on.
             DatabaseFull, DatabaseUnavailable, OutcomeUnknown: what the disk said.
         """
-        db = self.connection
-        with translated(self.path), self.turnstile.turn():
+        # Written out: nested context managers would take as long as the statements.
+        db, turn = self.connection, self.turnstile.take()
+        try:
             self._begin(keep_trying or _ten_seconds)
-            try:
-                self._check_schema_version()
-                yield db
-                self.check_files()
-                db.execute("COMMIT")
-            finally:
-                # SQLite has rolled back by itself after a full disk and other I/O errors.
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
+            self._check_schema_version()
+            yield db
+            self.check_files()
+            db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            raise translation(error, self.path) from error
+        finally:
+            # SQLite has rolled back by itself after a full disk and other I/O errors.
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            self.turnstile.leave(turn)
 
     def check_files(self) -> None:
         """Refuse to go on when other files stand at the names of those that we have open.
@@ -97,6 +100,8 @@ class Database:
             DatabaseReplaced: they have been removed or replaced.
         """
         found = identities(self.path)
+        if found == self._files:
+            return
         known = self._files or found
         if replaced(known, found):
             raise errors.DatabaseReplaced(

@@ -6,12 +6,16 @@ the daemon's checkpoints holds here too: on a second connection, while the first
 lock, so that nobody can commit meanwhile.
 """
 
+import os
+from collections.abc import Callable
 from contextlib import suppress
 
 from jobd import errors
-from jobd.store.connection import Database
+from jobd.store.connection import WAL_LIMIT, Database
 from jobd.store.daemon_lock import is_held
 
+GROWN_AFTER = 16
+"""Commits after which a producer is worth the few milliseconds of growing its log."""
 COMMITS_BETWEEN = 300
 JOBS_OF_A_COMMIT = 30
 """So many jobs in one transaction fill about as many pages as one commit of a single job."""
@@ -27,17 +31,26 @@ class ProducerLog:
 
     def wrote(self, jobs: int) -> None:
         """One commit of so many jobs."""
-        self._commits += 1 + jobs // JOBS_OF_A_COMMIT
+        before, self._commits = self._commits, self._commits + 1 + jobs // JOBS_OF_A_COMMIT
+        if before < GROWN_AFTER <= self._commits:
+            self._unless_a_daemon_does(self._grow)
         if self._commits >= COMMITS_BETWEEN:
-            self._commits = 0
-            if not is_held(self._database.path)[0]:
-                self._checkpoint()
+            self._commits = GROWN_AFTER
+            self._unless_a_daemon_does(self._checkpoint)
+
+    def _unless_a_daemon_does(self, care: Callable[[], object]) -> None:
+        if not is_held(self._database.path)[0]:
+            with suppress(errors.DatabaseBusy, errors.DatabaseFull, errors.DatabaseUnavailable):
+                care()
+
+    def _grow(self) -> None:
+        if os.stat(f"{self._database.path}-wal").st_size < WAL_LIMIT:
+            self._database.grow_wal()
 
     def _checkpoint(self) -> None:
-        with suppress(errors.DatabaseBusy, errors.DatabaseFull, errors.DatabaseUnavailable):
-            if self._second is None:
-                self._second = Database(self._database.path, shared=True)
-            self._database.checkpoint_with(self._second)
+        if self._second is None:
+            self._second = Database(self._database.path, shared=True)
+        self._database.checkpoint_with(self._second)
 
     def close(self) -> None:
         if self._second is not None:

@@ -28,14 +28,19 @@ class Turnstile:
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """Hold the turn for the block; without one when it cannot be had (in time)."""
-        held = self._take()
+        held = self.take()
         try:
             yield
         finally:
-            if held is not None:
-                fcntl.flock(held, fcntl.LOCK_UN)
+            self.leave(held)
 
-    def _take(self) -> int | None:
+    def leave(self, held: int | None) -> None:
+        """Give back what `take` returned."""
+        if held is not None:
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+    def take(self) -> int | None:
+        """Wait for the turn and hold it; None when it cannot be had (in time)."""
         try:
             line, turn = self._open()
         except OSError:
