@@ -1,12 +1,17 @@
 """jobd: a job daemon for one host. These are the names a job author imports."""
 
+from importlib import import_module
+
 from jobd import errors
-from jobd.core.current import current_job
-from jobd.core.job import Fail, JobId, Retry, Snooze, Stopped
-from jobd.core.lifecycle import FailureType, JobStatus
-from jobd.core.registry import job
 from jobd.core.version import VERSION
-from jobd.queue import Queue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jobd.core.current import current_job
+    from jobd.core.job import Fail, JobId, Retry, Snooze, Stopped
+    from jobd.core.lifecycle import FailureType, JobStatus
+    from jobd.core.registry import job
+    from jobd.queue import Queue
 
 __version__ = VERSION
 
@@ -24,3 +29,28 @@ __all__ = [
     "errors",
     "job",
 ]
+
+_HOMES = {
+    "jobd.core.current": ("current_job",),
+    "jobd.core.job": ("Fail", "JobId", "Retry", "Snooze", "Stopped"),
+    "jobd.core.lifecycle": ("FailureType", "JobStatus"),
+    "jobd.core.registry": ("job",),
+    "jobd.queue": ("Queue",),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is first asked for.
+
+    The command line imports this package before anything of its own can run: a Ctrl-C during
+    imports finds it on its feet only when this one takes no time.
+    """
+    for home, names in _HOMES.items():
+        if name in names:
+            globals()[name] = found = getattr(import_module(home), name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
