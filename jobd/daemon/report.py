@@ -131,8 +131,9 @@ class Report:
             self.log.debug("job.given_back", job_id=settlement.job_id, job_type=settlement.job_type,
                            queue=settlement.queue, attempt=settlement.attempt)
             return
-        self.given_back += move is RELEASE
-        self.finished += move is not RELEASE
+        if settled.ended is not None:  # else it was an attempt of a daemon before this one
+            self.given_back += move is RELEASE
+            self.finished += move is not RELEASE
         if settled.ended is not None and isinstance(settled.ended.ending, Succeeded):
             self._late(settled.ended)
         keys = {

@@ -90,6 +90,21 @@ def test_a_thread_that_does_not_end_is_pending_uncharged_at_the_next_start(
     assert [span.attempt for span in stopping.spans(job_id)] == [1, 2]
 
 
+def test_what_another_daemon_left_is_not_counted_as_finished(stopping: House) -> None:
+    """The drain report tells of this daemon's attempts: a rescue at its start is none."""
+    stopping.gate("shut")
+    first = stopping.start("--workers", "1")
+    job_id = stopping.enqueue("stuck", {"gate": "shut"})
+    first.wait_for("job.logged", job_id=job_id)
+    first.kill()
+    daemon = stopping.start("--workers", "1", timing__shutdown_grace="100ms")
+    daemon.wait_for("job.logged", job_id=job_id)
+    assert daemon.stop() == 0
+    drained = daemon.wait_for("daemon.drained")
+    assert (drained["finished"], drained["given_back"], drained["left_running"]) == (
+        0, 0, [job_id])
+
+
 def test_a_second_signal_skips_the_grace(stopping: House) -> None:
     """With a grace of a minute the second SIGTERM ends it now, exit 0."""
     stopping.gate("shut")
