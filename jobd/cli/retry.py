@@ -28,7 +28,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the verb."""
     text = "put failed, dead or cancelled jobs back in line with fresh counts"
     parser = verbs.add_parser(
-        "retry", help=text, description=text, epilog=EXAMPLES,
+        "retry", help=text, epilog=EXAMPLES,
+        description=f"{text}. They run at once: a time for which they were scheduled is forgotten.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_ids(parser, optional=True)

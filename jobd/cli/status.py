@@ -69,7 +69,7 @@ def _print(found: Settings, read: dict[str, Any], alive: bool, pid: int | None) 
         print_queues(read["queues"])
     if alive and read["workers"]:
         print()
-        print_workers(read["workers"])
+        print_workers(read["workers"], alive)
 
 
 def _daemon(daemons: list[Record], alive: bool, pid: int | None) -> str:

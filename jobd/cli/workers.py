@@ -13,8 +13,7 @@ from jobd.store.daemon_lock import is_held
 from jobd.store.overview import workers
 from jobd.store.reading import Record
 
-COLUMNS = ("name", "health_status", "job_id", "attempt", "job_started", "stuck_job_id", "pid",
-           "seen")
+COLUMNS = ("name", "health_status", "job_id", "attempt", "job_started", "stuck_job_id", "pid")
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json([shown(each) for each in rows])
     elif rows:
-        print_workers(rows)
+        print_workers(rows, alive)
     else:
         print("no workers")
     if not alive:
@@ -44,10 +43,15 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def print_workers(rows: list[Record]) -> None:
-    """A table of the workers with ages instead of times."""
+def print_workers(rows: list[Record], alive: bool) -> None:
+    """A table of the workers with ages instead of times.
+
+    When they were last written says something only of a daemon that is not `alive`: its rows
+    are written once a minute, and its lock proves that it lives.
+    """
     now = clock.now_ms()
-    print_table([_row(each, now) for each in rows], COLUMNS)
+    columns = COLUMNS if alive else (*COLUMNS, "seen")
+    print_table([_row(each, now) for each in rows], columns)
 
 
 def _row(worker: Record, now: int) -> Record:

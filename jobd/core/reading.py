@@ -8,6 +8,7 @@ from typing import Any
 from jobd.core.settings import Keys, Setting
 from jobd.errors import BadInput
 
+PREFIX = "JOBD_"
 NOT_SETTINGS = frozenset({"JOBD_CONFIG", "JOBD_ATTEMPT", "JOBD_JOB_ID", "JOBD_OWNER"})
 """Variables that begin with JOBD_ and are no settings."""
 
@@ -34,11 +35,11 @@ class Reading:
         """Take every JOBD_ variable; an empty one counts as not set."""
         known = {each.variable: each for each in self._fixed}
         for variable, text in sorted(environment.items()):
-            if not variable.startswith("JOBD_") or variable in NOT_SETTINGS or not text:
+            if not variable.startswith(PREFIX) or variable in NOT_SETTINGS or not text:
                 continue
             found = known.get(variable)
             if found is None:
-                self._unknown(f"environment: unknown variable {variable}", variable, known)
+                self._unknown_variable(variable, known)
             else:
                 self._take(found.path, f"environment: {variable}", text, found.kind.parse)
 
@@ -101,6 +102,13 @@ class Reading:
             self.values[path] = read(value)
         except BadInput as error:
             self._report(f"{label} = {shown(value)}: {error}")
+
+    def _unknown_variable(self, variable: str, known: Iterable[str]) -> None:
+        """What all of them begin with makes none of them near."""
+        own = {name.removeprefix(PREFIX) for name in known}
+        near = get_close_matches(variable.removeprefix(PREFIX), sorted(own), n=1)
+        problem = f"environment: unknown variable {variable}"
+        self._report(f"{problem}; did you mean {PREFIX}{near[0]}?" if near else problem)
 
     def _unknown(self, problem: str, name: str, candidates: Iterable[str]) -> None:
         near = get_close_matches(name, sorted(candidates), n=1)

@@ -55,6 +55,21 @@ def test_retry_brings_a_dead_job_back(jobd: Jobd, store: Any) -> None:
     assert store.status_of() == "pending"
 
 
+def test_retry_of_a_job_cancelled_before_its_time_runs_at_once(
+    jobd: Jobd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its schedule is forgotten, and the help says so."""
+    jobd("enqueue", "thumb", "--in", "1h")
+    jobd("cancel", "1")
+    assert jobd("retry", "1") == (0, "job 1 pending again\n", "")
+    job = json.loads(jobd("show", "1", "--json")[1])
+    assert (job["status"], job["scheduled_at"]) == ("pending", None)
+    with pytest.raises(SystemExit):
+        jobd("retry", "--help")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "They run at once: a time for which they were scheduled is forgotten." in said
+
+
 def test_retry_of_a_pending_job_changes_nothing(jobd: Jobd) -> None:
     """Exit 0, and it says so."""
     jobd("enqueue", "thumb")
@@ -184,4 +199,18 @@ def test_status_says_whether_a_daemon_is_active(jobd: Jobd, path: Path, store: A
     assert lock.acquire(blocking=False)
     assert "daemon    active, pid " in jobd("status")[1]
     assert json.loads(jobd("status", "--json")[1])["daemons"][0]["active"] is True
+    lock.release()
+
+
+def test_workers_of_a_living_daemon_have_no_age(jobd: Jobd, store: Any, path: Path) -> None:
+    """Their rows are written once a minute: while the lock is held, their age says nothing."""
+    store.register("thumb")
+    assert "SEEN" in jobd("workers")[1]
+    lock = DaemonLock(path)
+    assert lock.acquire(blocking=False)
+    status, said, complaints = jobd("workers")
+    assert (status, complaints) == (0, "")
+    assert "JobWorker-1" in said
+    assert "SEEN" not in said
+    assert "SEEN" not in jobd("status")[1]
     lock.release()

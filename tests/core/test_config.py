@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from jobd import errors
 from jobd.core.config import SETTINGS, Config, changes, load, relations, reloaded
 from jobd.core.lifecycle import FailureType
 from jobd.core.policy import DEFAULT_POLICIES
@@ -75,6 +76,18 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default() -> None
     environment = {"JOBD_POOL_WORKERS": "3", "JOBD_POOL_MAX_STUCK_THREADS": "3"}
     pool = load(file, environment, {"pool.workers": 5}).pool
     assert (pool.workers, pool.max_stuck_threads, pool.path, pool.handlers) == (5, 3, ("/two",), ())
+
+
+@pytest.mark.parametrize(("variable", "near"), [
+    ("JOBD_NOPE", None), ("JOBD_X", None), ("JOBD_DBS", "JOBD_DB"),
+    ("JOBD_POOL_WORKER", "JOBD_POOL_WORKERS"), ("JOBD_LOGFILE", "JOBD_LOG_FILE"),
+])
+def test_only_a_near_variable_is_suggested(variable: str, near: str | None) -> None:
+    """The prefix that all have in common makes nothing near."""
+    with pytest.raises(errors.ConfigurationError) as caught:
+        load({}, {variable: "1"}, {})
+    problem = f"environment: unknown variable {variable}"
+    assert caught.value.problems == [f"{problem}; did you mean {near}?" if near else problem]
 
 
 def test_a_flag_that_was_not_given_is_none() -> None:

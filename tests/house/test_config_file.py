@@ -8,12 +8,13 @@ import pytest
 
 from jobd.core.config import SETTINGS, Config, load
 from jobd.core.lifecycle import FailureType
+from jobd.core.reading import Reading
 from jobd.core.settings import Keys, Setting
 
 TEXT = (Path(__file__).parents[2] / "config/jobd.toml").read_text()
 
 HEADING = re.compile(r"#?\[(.+)\]")
-COMMENTED = re.compile(r'#("[^"]+"|\w+) = (.+)')
+COMMENTED = re.compile(r'#("[^"]+"|[\w.]+) = (.+)')
 
 EXAMPLES: dict[str, object] = {
     "db": "/var/lib/jobd/jobd.db",
@@ -79,6 +80,19 @@ def test_the_line_above_a_setting_is_its_doc(each: Setting) -> None:
 def test_the_file_names_no_setting_that_the_code_does_not_have() -> None:
     """In the other direction: nothing is documented that does not exist."""
     assert set(DOCUMENTED) == {name_in_file(each.path) for each in IN_FULL}
+
+
+@pytest.mark.parametrize("each", IN_FULL, ids=lambda each: each.name)
+def test_one_line_without_its_mark_sets_what_it_shows(each: Setting) -> None:
+    """Whoever takes a single "#" away sets that setting, with no other line to mind."""
+    name = name_in_file(each.path)
+    lines = TEXT.splitlines()
+    settings = [n for n, line in enumerate(lines) if COMMENTED.fullmatch(line)]
+    at = settings[list(DOCUMENTED).index(name)]
+    lines[at] = lines[at].removeprefix("#")
+    reading = Reading(SETTINGS)
+    reading.read_file(tomllib.loads("\n".join(lines)), "the file")
+    assert (reading.problems, [".".join(path) for path in reading.values]) == ([], [name])
 
 
 def test_each_failure_type_has_a_table() -> None:
