@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run_under_the_shim()
     for name in [each for each in os.environ if each.startswith("JOBD_")]:
         del os.environ[name]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _end)
     try:
         return _run(args)
     finally:
@@ -75,6 +75,8 @@ def _run(args: argparse.Namespace) -> int:
 
     totals, began = Totals(), time.monotonic()
     for number in range(args.first, args.first + args.cycles):
+        if _told_to_end:
+            return 143
         found = _cycle(args, number, totals)
         if found and args.until_found:
             checks = ", ".join(sorted({violation.check for violation in found}))
@@ -85,6 +87,15 @@ def _run(args: argparse.Namespace) -> int:
     seconds = (time.monotonic() - began) / max(totals.cycles, 1)
     print(f"seed {args.seed}: {totals}; {seconds:.2f} s a cycle", flush=True)
     return 1 if totals.violations else 0
+
+
+_told_to_end: list[int] = []
+
+
+def _end(number: int, _frame: object) -> None:
+    """Python swallows the exception when it is raised in a hook after a fork; then we end later."""
+    _told_to_end.append(number)
+    sys.exit(143)
 
 
 def _cycle(args: argparse.Namespace, number: int, totals: Totals) -> list[Violation]:
