@@ -74,6 +74,18 @@ def test_timeouts_zombies_and_late_results_are_counted(house: House) -> None:
     counted(house, daemon, "jobd_stuck_threads", 0)
 
 
+def test_the_late_result_of_a_parked_job_is_counted(house: House) -> None:
+    """It changes nothing else."""
+    house.handlers(HANDLERS)
+    daemon = house.start(metrics__interval="1s")
+    gate = house.gate("g")
+    job_id = house.enqueue("slow", {"gate": "g"})
+    daemon.wait_for("job.dead_lettered", job_id=job_id)
+    gate.open()
+    daemon.wait_for("job.late_result", job_id=job_id)
+    counted(house, daemon, "jobd_late_results_total", 1)
+
+
 def test_rescues_are_counted_by_the_daemon_that_made_them(house: House) -> None:
     """A killed daemon's counters go with it."""
     house.handlers("")

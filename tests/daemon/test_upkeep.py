@@ -82,6 +82,19 @@ def test_output_without_a_job_is_removed_at_the_next_start(house: House) -> None
     assert daemon.stop() == 0
 
 
+def test_a_long_log_is_cut_when_it_is_quiet(house: House) -> None:
+    """Nothing else has to be written for that; otherwise it would come once a minute."""
+    daemon = house.start(retention__completed="none", retention__ended="none")
+    house.queue.enqueue_many([("quick", {"n": 1, "text": "x" * 500_000})] * 20, delay=3600)
+    wal, end, beat = Path(f"{house.db}-wal"), time.monotonic() + 2 * DEADLINE, None
+    assert wal.stat().st_size > WAL_LIMIT
+    while wal.stat().st_size > WAL_LIMIT:
+        assert time.monotonic() < end, daemon.account()
+        beat = daemon.next_beat(beat)
+    assert wal.stat().st_size == WAL_LIMIT
+    assert daemon.stop() == 0
+
+
 def test_a_soak_leaves_a_bounded_file(house: House) -> None:
     """Under a load that would fill it many times over, file and log stay small.
 

@@ -1,0 +1,63 @@
+"""When the write-ahead log moves into the file: by rows, by time, and by its length."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from jobd.daemon.checkpointer import LONG_LOG, SHORTEST_BETWEEN, Checkpointer
+from jobd.daemon.report import Report
+from jobd.store import sizes
+from jobd.store.connection import WAL_LIMIT, Database
+from jobd.store.opening import open_database
+
+LARGE = "INSERT INTO operator_actions (acted_at, actor, verb, detail) VALUES (1, 'a', ?, ?)"
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Database]:
+    with closing(open_database(tmp_path / "jobd.db", create=True, now=1)) as database:
+        yield database
+
+
+@pytest.fixture
+def checkpointer(writer: Database) -> Iterator[Checkpointer]:
+    with closing(open_database(writer.path, now=1)) as second:
+        yield Checkpointer(writer, second, Report())
+
+
+def write(writer: Database, size: int) -> None:
+    with writer.transaction() as db:
+        db.execute(LARGE, ("x", "y" * size))
+
+
+def is_moved(writer: Database) -> bool:
+    """Whether the log can begin anew: then the next commit cuts it."""
+    write(writer, 1)
+    return sizes.log_bytes(writer.path) <= WAL_LIMIT
+
+
+def test_a_long_log_is_moved_however_few_rows_filled_it(
+    writer: Database, checkpointer: Checkpointer
+) -> None:
+    """One row of a large payload is enough."""
+    write(writer, LONG_LOG)
+    checkpointer.after_commit(1, 1.0)
+    assert is_moved(writer)
+
+
+def test_a_long_log_is_not_looked_at_all_the_time(
+    writer: Database, checkpointer: Checkpointer
+) -> None:
+    """A reader may hold it back, and then every look would be in vain."""
+    write(writer, LONG_LOG)
+    checkpointer.after_commit(1, SHORTEST_BETWEEN / 2)
+    assert not is_moved(writer)
+
+
+def test_a_short_log_waits_for_more(writer: Database, checkpointer: Checkpointer) -> None:
+    """Moving it costs two syncs."""
+    write(writer, LONG_LOG // 2)
+    checkpointer.after_commit(1, 1.0)
+    assert not is_moved(writer)
