@@ -209,7 +209,8 @@ def test_a_crash_gives_the_terminal_back_and_is_told(
         "    return first(*args, **options)\n"
         "top.frame = fail\n"
     )
-    terminal = top(env={"PYTHONPATH": str(path.parent)})
+    places = [str(path.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    terminal = top(env={"PYTHONPATH": os.pathsep.join(places)})
     assert terminal.ended() == 1
     assert terminal.is_as_before()
     assert terminal.pages == ["main", "other", "main"]
