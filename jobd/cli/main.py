@@ -11,7 +11,7 @@ from typing import NoReturn
 from jobd import errors
 from jobd.cli.opened import why
 from jobd.cli.table import printable
-from jobd.cli.verbs import VERBS
+from jobd.cli.verbs import VERBS, module_of
 from jobd.core.version import VERSION
 
 DESCRIPTION = "A job daemon for one host: worker threads over a SQLite queue."
@@ -29,13 +29,14 @@ exit status: 0 done, 1 failed or not found, 2 bad input, 69 no daemon, 75 try ag
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     _have_streams()
-    parser = build_parser()
+    words = _global_options_first(sys.argv[1:] if argv is None else argv)
+    parser = build_parser(_verb_in(words))
     args = argparse.Namespace()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Text of jobs may hold what this terminal's encoding cannot say.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        args = parser.parse_args(_global_options_first(sys.argv[1:] if argv is None else argv))
+        args = parser.parse_args(words)
         if not hasattr(args, "run"):
             parser.print_help()
             return errors.USAGE
@@ -101,8 +102,21 @@ class _Parser(argparse.ArgumentParser):
         raise errors.BadInput(f"{message}; see `{self.prog} --help`")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line; tests and completion read it too."""
+def _verb_in(words: Sequence[str]) -> tuple[str, ...]:
+    """The verb that stands behind the global options; all of them when none does."""
+    rest = iter(words)
+    for word in rest:
+        if word in ("--db", "--config"):
+            next(rest, None)
+        elif not word.startswith("-"):
+            return (word,) if word in VERBS else VERBS
+        elif word == "--version":
+            return ()
+    return VERBS
+
+
+def build_parser(verbs: Sequence[str] = VERBS) -> argparse.ArgumentParser:
+    """The command line, as far as these verbs; tests and completion read all of it."""
     parser = _Parser(
         prog="jobd",
         description=DESCRIPTION,
@@ -113,9 +127,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help="read this configuration file")
     parser.add_argument("--db", metavar="FILE", help="use this database")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    for verb in VERBS:
-        verb.add(verbs)
+    added = parser.add_subparsers(title="verbs", metavar="VERB")
+    for verb in verbs:
+        module_of(verb).add(added)
     return parser
 
 

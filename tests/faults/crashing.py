@@ -166,7 +166,7 @@ def serve() -> None:
         # What every run would compute anew.
         opening.open_database(Path(directory) / "db", create=True, now=1, check="drift").close()
     parser = main.build_parser()
-    main.build_parser = lambda: parser
+    main.build_parser = lambda *_: parser
     gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
