@@ -18,11 +18,12 @@ LOCK = "demo.daemon"
 DATABASE = "jobd.db"
 ERASED = ("jobd.log", "jobd.toml", "archive",
           *(DATABASE + end for end in ("", "-wal", "-shm", ".attempts", ".sock", ".daemon",
-                                       ".line", ".turn")))
+                                       ".line", ".turn", ".metrics", ".pulse")))
 SETTINGS = """\
 [log]
 format = "json"
 [timing]
+sweep_interval = "200ms"
 kill_grace = "1s"
 shutdown_grace = "3s"
 [retry.default]

@@ -16,7 +16,7 @@ def load_handlers(modules: Sequence[str], path: Sequence[str]) -> dict[str, Hand
         HandlersError: a module does not import (its traceback is in the message), or there is
             no handler in any of them.
     """
-    for directory in reversed(path):
+    for directory in reversed(path if modules else ()):
         if directory not in sys.path:
             sys.path.insert(0, directory)
     for module in modules:

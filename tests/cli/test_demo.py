@@ -141,8 +141,7 @@ def test_a_daemon_that_somebody_else_kills_too_is_started_again(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("numbers", [
-    [signal.SIGINT], [signal.SIGHUP], [signal.SIGQUIT],
-    [signal.SIGTERM, signal.SIGINT, signal.SIGTERM],
+    [signal.SIGINT], [signal.SIGHUP], [signal.SIGTERM, signal.SIGINT, signal.SIGTERM],
 ])
 def test_the_demo_leaves_no_process_behind_when_it_is_ended(
     tmp_path: Path, numbers: list[signal.Signals]

@@ -144,7 +144,9 @@ def test_a_disk_that_is_too_full_is_told_before_anything_is_done(
     assert os.listdir(small_disk) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
+)
 @pytest.mark.parametrize("made", [False, True])
 def test_a_signal_before_anything_began_leaves_nothing(
     tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch, number: int, made: bool
