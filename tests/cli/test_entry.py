@@ -30,7 +30,7 @@ def run(code: str, *words: str) -> "subprocess.CompletedProcess[str]":
 )
 def test_ctrl_c_during_imports_is_quiet(module: str) -> None:
     """However early it comes: status 130, and no traceback."""
-    done = run(INTERRUPTED + BEGIN, "--version", module)
+    done = run(INTERRUPTED + BEGIN, "--help", module)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
