@@ -52,6 +52,7 @@ class Alerts:
         self._old_queues: set[str] = set()
         self._programs = _Programs(path, config)
         self._database: Database | None = None
+        self._closing = False
         self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
 
     def start(self) -> None:
@@ -59,6 +60,7 @@ class Alerts:
 
     def stop(self, timeout: float) -> None:
         """Tell what has come, and give programs that run now so long to end; then kill them."""
+        self._closing = True
         self._inbox.put(None)
         self._thread.join(timeout)
         self._programs.kill()
@@ -129,10 +131,13 @@ class Alerts:
             self._programs.give(alert)
 
     def _note(self, keys: list[Key]) -> None:
-        """Wait until the note is on disk, but not as long as that may be full or locked."""
+        """Wait until the note is on disk, but not as long as that may be full or locked, nor at
+        the end, when nobody writes it any more."""
         self._submit(lambda db, now: note_alerts(db, keys, now))
         until = clock.monotonic() + NOTED_WITHIN
-        while len(self._told_before(keys)) < len(keys) and clock.monotonic() < until:
+        while not self._closing and len(self._told_before(keys)) < len(keys):
+            if clock.monotonic() >= until:
+                return
             clock.pause(NOTED_AFTER)
 
     def _told_before(self, keys: Iterable[Key]) -> set[Key]:

@@ -16,6 +16,12 @@ HANDLERS = """
 def fails():
     raise ValueError("no such customer")
 
+@job("fails_when_stopped")
+def fails_when_stopped():
+    say("waits for the stop")
+    jobd.current_job().stopping.wait(60)
+    raise ValueError("not in the mood")
+
 @job("overlong", timeout=0.2)
 def overlong(gate: str):
     say("at the gate")
@@ -195,6 +201,17 @@ def test_a_hanging_program_does_not_hold_up_the_stop(alerted: House) -> None:
     assert daemon.stop() == 0
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIG_DFL)
+
+
+def test_what_happens_while_the_daemon_stops_is_told_too(alerted: House) -> None:
+    """A job that fails for good in the last moment: its alert is raised before the end."""
+    daemon = alerted.start(timing__shutdown_grace="10s")
+    job_id = alerted.enqueue("fails_when_stopped")
+    daemon.wait_for("job.logged", job_id=job_id)
+    assert daemon.stop() == 0
+    assert [each["job_id"] for each in daemon.events("alert.raised")] == [job_id]
+    (message,) = (alerted.root / "told").read_text().splitlines()
+    assert json.loads(message)["job_id"] == job_id
 
 
 def test_the_program_may_be_changed_without_a_restart(alerted: House) -> None:
