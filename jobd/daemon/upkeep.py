@@ -86,7 +86,7 @@ class Upkeep:
         self._round: Iterator[None] | None = None
         self._next_round = 0.0
         self._long_since = 0.0
-        self._optimized_at = clock.monotonic()
+        self._optimized_at = clock.monotonic() - A_DAY
         self._strays_removed = False
 
     @property

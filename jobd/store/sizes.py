@@ -53,10 +53,17 @@ def give_back(db: sqlite3.Connection, most: int, enough: Callable[[], bool]) -> 
 
 
 def optimize(db: sqlite3.Connection) -> None:
-    """Let SQLite bring its statistics up to date where that is quick."""
+    """Let SQLite bring its statistics up to date where that is quick, but keep none of job_queue.
+
+    Made while few jobs were ready, they would let a claim walk over all that are ready later;
+    so those that someone made by hand go too.
+    """
     if pages(db).total <= LARGEST_ANALYZED:
         db.execute(f"PRAGMA analysis_limit = {ROWS_LOOKED_AT}").fetchall()
         db.execute("PRAGMA optimize").fetchall()
+    if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'").fetchone():
+        db.execute("DELETE FROM sqlite_stat1 WHERE tbl = 'job_queue'")
+        db.execute("ANALYZE sqlite_schema")  # reads what is there now
 
 
 def rewrite(db: sqlite3.Connection) -> None:
