@@ -129,4 +129,3 @@ def _sqlite(version: Version) -> Finding:
         way_out = "jobd avoids it as long as no other program checkpoints the database"
         return Finding("warn", "sqlite", f"{number} {text}; {way_out}")
     return Finding("ok", "sqlite", number)
-
