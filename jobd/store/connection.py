@@ -8,7 +8,14 @@ from pathlib import Path
 
 from jobd import clock, errors
 from jobd.store.complaints import is_busy, translated, translation
-from jobd.store.files import UNSEEN, Identities, create_file, identities, replaced
+from jobd.store.files import (
+    UNSEEN,
+    Identities,
+    create_file,
+    directory_state,
+    identities,
+    replaced,
+)
 from jobd.store.turnstile import Turnstile
 
 APPLICATION_ID = 0x6A6F6264  # "jobd"; `file` and other programs read it in the header
@@ -39,6 +46,8 @@ class Database:
         self.connection = _open(self.path, synchronous, shared)
         self.turnstile = Turnstile(self.path)
         self._files: Identities | None = None
+        self._directory = str(self.path.parent)
+        self._place: tuple[int, int, int] | None = None
         self.schema_version: int | None = None
         """What `user_version` must be in every write transaction; None while not yet known."""
 
@@ -99,9 +108,10 @@ class Database:
         Raises:
             DatabaseReplaced: they have been removed or replaced.
         """
-        found = identities(self.path)
-        if found == self._files:
+        place = directory_state(self._directory, clock.now_ns())
+        if place is not None and place == self._place:
             return
+        found = identities(self.path)
         known = self._files or found
         if replaced(known, found):
             raise errors.DatabaseReplaced(
@@ -109,7 +119,7 @@ class Database:
                 "was written, and the next try opens what stands there now"
             )
         if UNSEEN not in found:
-            self._files = found
+            self._files, self._place = found, place
 
     def checkpoint_with(self, second: "Database") -> tuple[int, int]:
         """Move the write-ahead log into the file on `second`, while nobody can commit.
