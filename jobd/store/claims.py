@@ -94,7 +94,7 @@ _CLAIM = f"""
         status = '{CLAIM.target}', attempt = attempt + 1, worker_id = :worker_id,
         claimed_at = :now, started_at = :started_at, completed_at = NULL,
         ready = 0, due_at = NULL, execution_over = 0
-    WHERE id IN (SELECT value FROM json_each(:chosen)) AND ready = 1 AND execution_over = 1
+    WHERE id IN (SELECT value FROM json_each(:chosen)) AND +ready = 1 AND execution_over = 1
         AND status IN ({quoted(CLAIM.sources)})
 """
 _TAKEN = f"""

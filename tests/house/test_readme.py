@@ -155,6 +155,8 @@ def test_the_walk_through_goes_as_written(walk: Typist) -> None:
     said = walk.type(path + blocks("Programs", "sh")[0])
     assert f"{TEXT.count(chr(10))} README.md" in said
     walk.type(path + "jobd wait 4")
+    said = walk.type(path + blocks("Care of the file", "sh")[0])
+    assert any(walk.clone.glob("jobd-*.db"))
     assert (walk.clone / "big.txt.gz").exists()
     for command in re.findall(r"`(jobd [^`]+)`", section("Look around")):
         if not re.match("jobd (cancel|release|retry|queue|migrate)", command):
