@@ -7,11 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import jobd.queue  # noqa: F401 - handlers ask for it late, when other files may lie there
 from jobd import errors
 from jobd.cli.options import Settings, config_file, settings
 from jobd.core.config import Config
 from jobd.daemon.daemon import Daemon
 from jobd.daemon.handlers import load_handlers
+from jobd.daemon.kept_code import keep_code
 from jobd.daemon.log_writer import LogWriter
 from jobd.daemon.systemd import Systemd
 from jobd.log import configure
@@ -42,7 +44,9 @@ def serve(args: argparse.Namespace) -> int:
     lock = DaemonLock(found.db)
     _take(lock, found.db, systemd, wait=not args.no_wait)
     handlers = load_handlers(found.config.pool.handlers, _search_path(found.config))
-    if not handlers:
+    if handlers:
+        keep_code()
+    else:
         print("jobd: no handlers are configured, so only commands run; name their module with "
               "--handlers MODULE or the setting pool.handlers", file=sys.stderr)
     writer = start_log(found.config)

@@ -8,23 +8,17 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
 
 from jobd import clock
 from jobd.core.config import Config
 from jobd.daemon.frames import Frames
+from jobd.daemon.kept_code import BEGIN, handed
 from jobd.daemon.program import inherited_environment
 from jobd.daemon.survivors import OWNER, signal_group
 
 DYING_TAKES = 0.5
 LOOK_EVERY = 0.005
 STDERR = 2
-OUR_HOME = Path(__file__).parents[2]
-_BEGIN = (
-    "import sys; home = sys.argv.pop(1); home in sys.path or sys.path.insert(0, home); "
-    "from jobd.daemon.isolated import main; main()"
-)
-"""The jobd that runs here, whatever lies in the working directory or is installed beside it."""
 
 
 class ChildProcess:
@@ -100,18 +94,23 @@ class ChildProcess:
         self._close()
 
     def _start(self, owner: str, ends: tuple[int, int]) -> "subprocess.Popen[bytes]":
+        code: int | None = None
         try:
+            code = handed()
             return subprocess.Popen(
-                [sys.executable, "-P", "-c", _BEGIN, str(OUR_HOME), *map(str, ends)],
+                [sys.executable, "-P", "-c", BEGIN, *map(str, (code, *ends))],
                 env=inherited_environment({OWNER: owner}),
                 stdin=subprocess.DEVNULL,
                 stdout=STDERR,
                 start_new_session=True,
-                pass_fds=ends,
+                pass_fds=(code, *ends),
             )
         except OSError:
             self._close()
             raise
+        finally:
+            if code is not None:
+                os.close(code)
 
     def _exits_soon(self) -> bool:
         deadline = clock.monotonic() + DYING_TAKES

@@ -329,7 +329,7 @@ def test_a_module_that_does_not_import_in_the_child_is_the_configuration_s_fault
 
 def test_importing_does_not_count_towards_the_deadline(house: House) -> None:
     """A short deadline and slow modules: the first job runs as well as any."""
-    house.handlers("if 'jobd.daemon.isolated' in sys.modules:\n    time.sleep(1)\n" + HANDLERS)
+    house.handlers("if sys.argv[0] == '-c':\n    time.sleep(1)\n" + HANDLERS)
     daemon = house.start(pool__isolation="process")
     job_id = house.enqueue("noop", {"n": 1}, timeout=0.3)
     daemon.wait_for("job.completed", job_id=job_id)
@@ -338,7 +338,7 @@ def test_importing_does_not_count_towards_the_deadline(house: House) -> None:
 
 def test_a_job_that_is_cancelled_while_its_process_starts_never_runs(house: House) -> None:
     """And the process goes on starting, for the next job."""
-    house.handlers("if 'jobd.daemon.isolated' in sys.modules:\n    wait_at('import')\n" + HANDLERS)
+    house.handlers("if sys.argv[0] == '-c':\n    wait_at('import')\n" + HANDLERS)
     gate = house.gate("import")
     daemon = house.start("--workers", "1", pool__isolation="process")
     job_id = house.enqueue("noop", {"n": 1})

@@ -15,9 +15,9 @@ import pytest
 from jobd import Queue
 from jobd.core.config import Config
 from jobd.core.new_job import new_job
-from jobd.daemon.child_process import _BEGIN, OUR_HOME
 from jobd.daemon.frames import Frames
 from jobd.daemon.hand import Hand
+from jobd.daemon.kept_code import BEGIN, handed
 from jobd.daemon.run_process import _settings
 from jobd.store import opening
 from jobd.store.enqueue import enqueue
@@ -34,11 +34,11 @@ def test_an_isolated_child_ends_silently_when_its_daemon_dies_while_it_imports()
     (work, its_work), (control, its_control) = socket.socketpair(), socket.socketpair()
     Frames(work).send("jobd.db", "1-aa", sys.path, [], _settings(Config()))
     work.close()
-    ends = (its_work.fileno(), its_control.fileno())
-    with its_work, its_control, control:
+    ends = (handed(), its_work.fileno(), its_control.fileno())
+    with its_work, its_control, control, open(ends[0], "rb"):
         done = subprocess.run(
-            [sys.executable, "-P", "-c", _BEGIN, str(OUR_HOME), *map(str, ends)],
-            pass_fds=ends, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
+            [sys.executable, "-P", "-c", BEGIN, *map(str, ends)], pass_fds=ends,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
         )
     assert (done.returncode, done.stderr.decode()) == (0, "")
 
