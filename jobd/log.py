@@ -56,17 +56,17 @@ def logger() -> Any:
     return structlog.get_logger()
 
 
-def job_logger(keys: Mapping[str, Any]) -> Any:
+def job_logger(keys: Mapping[str, Any], keep: Write) -> Any:
     """A logger for a handler: what it logs becomes `job.logged` with the job's keys.
 
-    A key of the handler's own that jobd uses gets an underscore behind it, so that no line says
-    what is not so.
+    `keep` gets the same, as people read it, to be kept with the job. A key of the handler's own
+    that jobd uses gets an underscore behind it, so that no line says what is not so.
     """
     config = structlog.get_config()
     before, render = config["processors"][:-2], config["processors"][-1]
     return structlog.wrap_logger(
         config["logger_factory"](),
-        processors=[*before, _of_job(keys), render],
+        processors=[*before, _of_job(keys, keep), render],
         wrapper_class=config["wrapper_class"],
         cache_logger_on_first_use=False,
     )
@@ -85,14 +85,23 @@ def _head(event: Event) -> Event:
     }
 
 
-def _of_job(keys: Mapping[str, Any]) -> Callable[[Any, str, Event], Event]:
+def _of_job(keys: Mapping[str, Any], keep: Write) -> Callable[[Any, str, Event], Event]:
     def stamped(_logger: Any, _method: str, event: Event) -> Event:
         head = _head(event)
+        keep(_for_people(head, event))
         ours = {**head, "event": "job.logged", "message": head["event"], **keys}
         own = {f"{key}_" if key in ours else key: value for key, value in event.items()}
         return {**ours, **own}
 
     return stamped
+
+
+def _for_people(head: Event, own: Event) -> str:
+    """A line, and the traceback below it if there is one."""
+    shown = {key: value for key, value in own.items() if key != "exception"}
+    line = f"{head['timestamp']} {head['level']:<7} {escape(_text(head['event']))} {_pairs(shown)}"
+    below = f"{own['exception']}\n" if "exception" in own else ""
+    return f"{line.rstrip()}\n{below}"
 
 
 def _json(_logger: Any, _method: str, event: Event) -> str:
@@ -106,12 +115,15 @@ def _pretty(colours: bool) -> Callable[[Any, str, Event], str]:
     def render(_logger: Any, _method: str, event: Event) -> str:
         stamp, level, name = event.pop("timestamp"), event.pop("level"), event.pop("event")
         event.pop("v")
-        keys = " ".join(f"{escape(str(key))}={escape(_text(value))}" for key, value in event.items()
-                        if value is not None)
-        line = f"{stamp[11:23]} {level:<7} {name:<20} {keys}"
+        line = f"{stamp[11:23]} {level:<7} {name:<20} {_pairs(event)}"
         return f"{_COLOURS[level]}{line}\x1b[0m" if colours and _COLOURS[level] else line
 
     return render
+
+
+def _pairs(event: Event) -> str:
+    return " ".join(f"{escape(str(key))}={escape(_text(value))}" for key, value in event.items()
+                    if value is not None)
 
 
 def escape(text: str) -> str:

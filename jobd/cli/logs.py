@@ -1,6 +1,7 @@
-"""`jobd logs`: what a command job wrote."""
+"""`jobd logs`: what a job wrote, a program or a Python handler."""
 
 import argparse
+import sys
 
 from jobd.cli.ids import job_ids
 from jobd.cli.opened import opened
@@ -13,8 +14,9 @@ from jobd.store.attempt_files import STREAMS, attempt_directory
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the verb."""
-    text = "show what a command job wrote: its standard output here, its standard error beside it"
-    parser = verbs.add_parser("logs", help=text, description=text,
+    text = "show what a job wrote: its standard output here, its standard error beside it"
+    parser = verbs.add_parser("logs", help=text, description=f"{text}. Of a Python handler that "
+                              "is what it prints; what it logs stands in its standard error.",
                               epilog="example:  jobd logs -f 17")
     parser.add_argument("id", metavar="ID", help="a job's id")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the job has ended")
@@ -36,11 +38,19 @@ def run(args: argparse.Namespace) -> int:
             follow(database, job_id, names, asked)
             return DONE
         number = record["attempt"] if asked is None else asked
+        if not 1 <= number <= record["attempt"]:
+            raise NotFound(_no_attempt(job_id, number, record["attempt"]))
         if not attempt_directory(database.path, job_id, number).is_dir():
-            raise NotFound(f"job {job_id} has no captured output of attempt {number}")
+            print(f"jobd: job {job_id} has written nothing in attempt {number}", file=sys.stderr)
         for stream in streams(database.path, job_id, number, names):
             stream.show_more()
     return DONE
+
+
+def _no_attempt(job_id: int, number: int, latest: int) -> str:
+    if not latest:
+        return f"job {job_id} has not run yet"
+    return f"job {job_id} has no attempt {number}; its latest is {latest}"
 
 
 def _number(text: str) -> int:

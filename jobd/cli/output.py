@@ -66,16 +66,21 @@ def follow(
     only: int | None = None,
 ) -> None:
     """Show the output of attempt after attempt until the job has ended; or of `only` one."""
-    shown: dict[int, list[Stream]] = {}
+    shown: list[Stream] = []
+    first = 0
     while True:
         record = reading.job(database.connection, job_id)
         if record is None:
             return
         number = record["attempt"]
-        if number and number not in shown and only in (None, number):
-            shown[number] = streams(database.path, job_id, number, names)
-        for each in (stream for found in shown.values() for stream in found):
-            each.show_more()
+        # Several may have come and gone since the last look.
+        first = first or only or max(1, number)
+        for each in range(first, number + 1):
+            if only in (None, each):
+                shown += streams(database.path, job_id, each, names)
+        first = max(first, number + 1)
+        for stream in shown:
+            stream.show_more()
         over = only is not None and (number > only or (record["execution_over"] and number == only))
         if JobStatus(record["status"]) in ENDED or over:
             return

@@ -15,6 +15,7 @@ from jobd.daemon.daemon import Daemon
 from jobd.daemon.handlers import load_handlers
 from jobd.daemon.kept_code import keep_code
 from jobd.daemon.log_writer import LogWriter
+from jobd.daemon.standard_streams import share_streams
 from jobd.daemon.systemd import Systemd
 from jobd.log import configure
 from jobd.store.connection import prepare_directory
@@ -43,6 +44,7 @@ def serve(args: argparse.Namespace) -> int:
     refuse_network(found.db)
     lock = DaemonLock(found.db)
     _take(lock, found.db, systemd, wait=not args.no_wait)
+    share_streams()
     handlers = load_handlers(found.config.pool.handlers, _search_path(found.config))
     if handlers:
         keep_code()

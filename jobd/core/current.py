@@ -76,10 +76,15 @@ def current_job() -> CurrentJob:
     Raises:
         LookupError: no job runs here.
     """
-    found = _current.get()
+    found = job_here()
     if found is None:
         raise LookupError("no job runs here: current_job() works inside a handler")
     return found
+
+
+def job_here() -> CurrentJob | None:
+    """The job that this thread (or task) runs; None when it runs none."""
+    return _current.get()
 
 
 def call_as(job: CurrentJob, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -40,6 +40,7 @@ SENTENCES: Mapping[str, str] = {
     "job.left_processes": _JOB + " ended well and left processes running: {pids}",
     "job.stray_found": "job {job_id} has no thread that executes it; it is rescued",
     "job.logged": _JOB + " says: {message}",
+    "job.output_dropped": _JOB + " wrote {bytes} bytes that could not be kept: {error}",
     "worker.heartbeat": "{worker} {health}[, job {job_id}][, attempt {attempt}]"
     "[, for {busy_ms:ms}][; job {stuck_job_id} is stuck]",
     "worker.child_replaced": "{worker} has a new child process after job {job_id}: {reason}",

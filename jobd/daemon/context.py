@@ -17,7 +17,10 @@ from jobd.core.new_job import new_job
 from jobd.core.payload import clean_text, encode
 from jobd.daemon.attempt import Attempt, Stopping
 from jobd.daemon.children import ended_child
+from jobd.daemon.kept_output import KeptOutput
 from jobd.daemon.program import Belonging
+from jobd.log import Write, logger
+from jobd.store.attempt_files import make_directory
 
 OUTPUT_KEPT = 1 << 20
 
@@ -44,14 +47,20 @@ class Surroundings:
 
     now_ms: Callable[[], int]
     save: Callable[[Checkpoint], None]
-    bind_log: Callable[[Attempt], Any]
+    bind_log: Callable[[Attempt, Write], Any]
     config: Callable[[], Config]
     database: Path
     owner: str
 
 
+NOTHING = KeptOutput(Path, int)
+NOTHING.end()
+
+
 class JobContext:
     """Implements core.current.CurrentJob over an Attempt."""
+
+    _output: KeptOutput | None = None
 
     def __init__(self, attempt: Attempt, surroundings: Surroundings) -> None:
         self._attempt = attempt
@@ -71,8 +80,43 @@ class JobContext:
     @property
     def log(self) -> Any:
         if self._log is None:
-            self._log = self._surroundings.bind_log(self._attempt)
+            self._log = self._surroundings.bind_log(self._attempt, self._keep_line)
         return self._log
+
+    def keep(self, stream: str, data: bytes) -> None:
+        """Keep what the handler wrote to this stream; any of its threads may call."""
+        output = self._output
+        if output is None:
+            # Of several threads that come here at once one makes it, and so does only one end it.
+            output = vars(self).setdefault("_output", self._new_output())
+        output.keep(stream, data)
+
+    def end_output(self) -> None:
+        """Nothing is kept from now on; say how much could not be."""
+        output: KeptOutput = vars(self).setdefault("_output", NOTHING)
+        if output is not NOTHING:
+            self._output = NOTHING
+            output.end()
+            count, error = output.dropped
+            if count:
+                self.tell_dropped(count, error)
+
+    def tell_dropped(self, count: int, error: str) -> None:
+        """Log that so many bytes of its output could not be kept."""
+        logger().warning(
+            "job.output_dropped", job_id=self.id, job_type=self.job_type, queue=self.queue,
+            attempt=self.attempt, worker=self._attempt.worker, bytes=count, error=error,
+        )
+
+    def _keep_line(self, line: str) -> None:
+        self.keep("stderr", line.encode("utf-8", "backslashreplace"))
+
+    def _new_output(self) -> KeptOutput:
+        where = self._surroundings
+        return KeptOutput(
+            lambda: make_directory(where.database, self.id, self.attempt),
+            lambda: where.config().commands.max_output,
+        )
 
     @property
     def last_checkpoint(self) -> Any:

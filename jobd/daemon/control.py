@@ -48,6 +48,10 @@ class Control:
         """A line of the log, as JSON."""
         self._send("log", self._number, line)
 
+    def tell_dropped(self, count: int, error: str) -> None:
+        """So much of the attempt's output could not be kept."""
+        self._send("output_dropped", self._number, count, error)
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Have the daemon save it; it is answered when it is on the disk."""
         number = next(self._next_checkpoint)

@@ -32,7 +32,7 @@ from jobd.core.job import (
 from jobd.core.lifecycle import FailureType
 from jobd.core.payload import clean_text
 from jobd.core.registry import Handler
-from jobd.core.sections import Limits
+from jobd.core.sections import Commands, Limits
 from jobd.daemon.attempt import Attempt
 from jobd.daemon.census import worn
 from jobd.daemon.context import JobContext, Surroundings
@@ -43,6 +43,7 @@ from jobd.daemon.interruption import Interruption
 from jobd.daemon.offspring import has_children, reaped
 from jobd.daemon.process_state import Home
 from jobd.daemon.run_python import PythonRunner
+from jobd.daemon.standard_streams import share_streams
 from jobd.daemon.survivors import MARKER, OWNER
 from jobd.errors import HandlersError
 from jobd.log import configure, job_logger
@@ -69,6 +70,13 @@ class IsolatedContext(JobContext):
         super().progress(done, total, message)
         self._control.report_progress()
 
+    def keep(self, stream: str, data: bytes) -> None:
+        with self._interruption.held():
+            super().keep(stream, data)
+
+    def tell_dropped(self, count: int, error: str) -> None:
+        self._control.tell_dropped(count, error)
+
     def run(
         self,
         argv: Sequence[str],
@@ -91,6 +99,7 @@ class IsolatedProcess:
         self._control = Control(control, self._interruption)
         self._config = Config()
         self._home = Home()
+        self._streams = sys.stdout, sys.stderr
         self._runner = PythonRunner(lambda: self._config)
         self._handlers: Mapping[str, Handler] = {}
         self._surroundings: Surroundings
@@ -113,12 +122,13 @@ class IsolatedProcess:
         """Whether the handlers could be imported; the daemon learns why not."""
         self._take_settings(*settings)
         self._surroundings = Surroundings(
-            clock.now_ms, self._control.save, lambda _: job_logger({}), lambda: self._config,
-            Path(database), owner,
+            clock.now_ms, self._control.save, lambda _, keep: job_logger({}, keep),
+            lambda: self._config, Path(database), owner,
         )
         sys.path[:] = path
         try:
             self._handlers = load_handlers(modules, ())
+            self._streams = sys.stdout, sys.stderr
         except HandlersError as error:
             self._work.send(True, False, None, as_frame(_not_imported(error)))
             return False
@@ -126,13 +136,14 @@ class IsolatedProcess:
 
     def _take_settings(
         self, level: str, kill_grace: float, classify: dict[str, str], limits: dict[str, int],
-        worn: tuple[int, float],
+        worn: tuple[int, float], max_output: int,
     ) -> None:
         self._config = Config(
             pool=Pool(max_threads=worn[0], max_open_files=worn[1]),
             timing=Timing(kill_grace=kill_grace),
             classify={name: FailureType(value) for name, value in classify.items()},
             limits=Limits(**limits),
+            commands=Commands(max_output=max_output),
         )
         configure(level, self._control.write_line)
 
@@ -175,14 +186,18 @@ class IsolatedProcess:
 
     def _call(self, attempt: Attempt) -> Ending:
         context = IsolatedContext(attempt, self._surroundings, self._control, self._interruption)
-        with self._interruption.allowed(attempt):
-            if attempt.stopping.reason not in (None, StopReason.STOP):
-                raise Stopped
-            return self._runner.run(attempt, context)
+        try:
+            with self._interruption.allowed(attempt):
+                if attempt.stopping.reason not in (None, StopReason.STOP):
+                    raise Stopped
+                return self._runner.run(attempt, context)
+        finally:
+            context.end_output()
 
     def _tidy(self, job: Job, mark: str) -> None:
         """Undo what the last handler may have changed; mark what this one's programs inherit."""
         self._interruption.listen()
+        sys.stdout, sys.stderr = self._streams
         self._home.restore({MARKER: mark, "JOBD_JOB_ID": str(job.id)})
 
 
@@ -191,6 +206,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    share_streams()
     # It marks this process alone; the programs of an attempt carry the attempt's mark.
     os.environ.pop(OWNER, None)
     work, control = (socket.socket(fileno=int(number)) for number in sys.argv[1:])

@@ -13,7 +13,7 @@ from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.ledger import still_executing
 from jobd.daemon.meter import Meter
 from jobd.daemon.turn import Applied, Settled, Verdict
-from jobd.log import job_logger, logger
+from jobd.log import Write, job_logger, logger
 from jobd.store.files import write_lock_holder
 
 EVERY_MINUTE = 60.0
@@ -184,6 +184,6 @@ def _keys(attempt: Attempt) -> dict[str, Any]:
             "attempt": job.attempt, "worker": attempt.worker}
 
 
-def job_log(attempt: Attempt) -> Any:
-    """The logger that a handler gets: each line carries the job's keys."""
-    return job_logger(_keys(attempt))
+def job_log(attempt: Attempt, keep: Write) -> Any:
+    """The logger that a handler gets: each line carries the job's keys, and is kept."""
+    return job_logger(_keys(attempt), keep)

@@ -53,6 +53,7 @@ class ProcessRunner:
     def run(self, attempt: Attempt, context: JobContext) -> Ending:
         """Let the child run it; whatever becomes of the child comes back as an ending."""
         attempt.killable, attempt.thread_id = True, None
+        context.end_output()  # the child keeps it
         try:
             child = self._usable_child()
         except OSError as error:
@@ -200,6 +201,8 @@ class ProcessRunner:
         match frame:
             case ["log", _, line] if current:
                 _log(errand.context, line)
+            case ["output_dropped", _, count, error] if current:
+                errand.context.tell_dropped(count, error)
             case ["progress", _, [done, total, message]] if current:
                 errand.context.progress(done, total, message)
                 errand.ask_for_progress_later()
@@ -256,7 +259,8 @@ def _settings(config: Config) -> Frame:
     """What a child needs of the configuration."""
     table = {name: failure_type.value for name, failure_type in config.classify.items()}
     worn = [config.pool.max_threads, config.pool.max_open_files]
-    return [config.log.level, config.timing.kill_grace, table, asdict(config.limits), worn]
+    return [config.log.level, config.timing.kill_grace, table, asdict(config.limits), worn,
+            config.commands.max_output]
 
 
 def _log(context: JobContext, line: str) -> None:

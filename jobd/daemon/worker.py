@@ -67,11 +67,14 @@ class JobWorker:
 
     def _ending(self, attempt: Attempt) -> Ending:
         """How the attempt ends; an error of jobd's own fails it, and the worker lives on."""
+        context = JobContext(attempt, self._surroundings)
         try:
-            return self._runners.run(attempt, JobContext(attempt, self._surroundings))
+            return self._runners.run(attempt, context)
         except BaseException as error:  # noqa: BLE001 - a lost worker would be a lost place
             text = f"jobd itself failed while it ran: {message_of(error)}"
             return Failed(Failure(FailureType.SYSTEM, text, traceback.format_exc()))
+        finally:
+            context.end_output()
 
 
 class WorkerPool:

@@ -77,20 +77,22 @@ def is_locked(directory: Path) -> bool:
 _MARK = re.compile(rb"\n\[jobd: (\d+) bytes cut\]\n")
 
 
-def cut(path: Path, most: int) -> None:
+def cut(path: Path, most: int, coming: int = 0) -> None:
     """Cut a file of more than `most` bytes to its first half, and say in it how much is gone.
 
+    With `coming` bytes more it would be too large; whoever writes them cuts first, and so the last
+    that was written is always there.
     The sweep and the worker may both come to cut; one waits for the other.
     """
     try:
-        if path.stat().st_size <= most:
+        if path.stat().st_size + coming <= most:
             return
         with path.open("r+b") as file, path.open("ab") as end:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(most // 2)
             before = _MARK.match(file.read(64))
             size = os.fstat(file.fileno()).st_size
-            if size > most:
+            if size + coming > most:
                 file.truncate(most // 2)
                 end.write(_mark(size - most // 2, before))
     except FileNotFoundError:

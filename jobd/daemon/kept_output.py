@@ -1,0 +1,110 @@
+"""What a handler prints and logs, kept in its attempt's directory as the output of commands is."""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from jobd.store.attempt_files import cut, open_stream
+
+SMALLEST_PIECE, LARGEST_PIECE = 4_096, 65_536
+"""So many bytes at least, and at most, are written between two looks at the size of the file."""
+
+
+class KeptOutput:
+    """The streams of one attempt; each has a file as soon as it has a byte.
+
+    Nothing here raises or waits for room: what cannot be written is dropped, and counted.
+    """
+
+    def __init__(self, directory: Callable[[], Path], most: Callable[[], int]) -> None:
+        self._directory = directory
+        self._most = most
+        self._streams: dict[str, _Stream] = {}
+        # A finalizer or a signal handler may print while its own thread is in here.
+        self._lock = threading.RLock()
+        self._over = False
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Write at the end of a stream; nothing once the attempt is over."""
+        with self._lock:
+            if self._over:
+                return
+            stream = self._streams.get(name)
+            if stream is None:
+                stream = self._streams[name] = _Stream(self._directory, name, self._most)
+            stream.write(data)
+
+    def end(self) -> None:
+        """Keep nothing from now on."""
+        with self._lock:
+            self._over = True
+            for stream in self._streams.values():
+                stream.close()
+
+    @property
+    def dropped(self) -> tuple[int, str]:
+        """How many bytes could not be written, and why the last of them could not."""
+        streams = list(self._streams.values())
+        return (sum(each.dropped for each in streams),
+                next((each.error for each in streams if each.error), ""))
+
+
+class _Stream:
+    """One file, which handlers share a process with and may close."""
+
+    def __init__(self, directory: Callable[[], Path], name: str, most: Callable[[], int]) -> None:
+        self.dropped = 0
+        self.error = ""
+        self._directory = directory
+        self._name = name
+        self._most = most
+        self._missing = 0
+        self._descriptor = -1
+        self._identity: tuple[int, int] | None = None
+
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            if self._missing:
+                self._append(f"\n[jobd: {self._missing} bytes dropped: {self.error}]\n".encode())
+                self._missing = 0
+            while rest:
+                rest = rest[self._append(rest[: self._piece()]) :]
+        except OSError as error:
+            self.error = error.strerror or type(error).__name__
+            self._missing += len(rest)
+            self.dropped += len(rest)
+
+    def close(self) -> None:
+        if self._size_of_ours() is not None:
+            with suppress(OSError):
+                os.close(self._descriptor)
+
+    def _append(self, data: bytes | memoryview) -> int:
+        size = self._size_of_ours()
+        if size is None:
+            size = self._open()
+        most = self._most()
+        if size + len(data) > most:
+            cut(self._directory() / self._name, most, len(data))
+        return os.write(self._descriptor, data)
+
+    def _piece(self) -> int:
+        return min(LARGEST_PIECE, max(SMALLEST_PIECE, self._most() // 4))
+
+    def _open(self) -> int:
+        self._descriptor = open_stream(self._directory(), self._name)
+        found = os.fstat(self._descriptor)
+        self._identity = (found.st_dev, found.st_ino)
+        return found.st_size
+
+    def _size_of_ours(self) -> int | None:
+        """None before it is opened, and when a handler has closed it: by now its number may be
+        that of another file, into which nothing must be written."""
+        try:
+            found = os.fstat(self._descriptor)
+        except OSError:
+            return None
+        return found.st_size if (found.st_dev, found.st_ino) == self._identity else None

@@ -1,0 +1,58 @@
+"""`sys.stdout` and `sys.stderr` of a process that runs handlers: what a job prints is kept with it.
+
+All threads share these two, so each write asks for whom it is: for the current job of its thread or
+task. Whoever has none, as a thread that a handler started, writes as if nothing stood in between.
+"""
+
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from jobd.core.current import job_here
+from jobd.daemon.context import JobContext
+from jobd.store.attempt_files import STREAMS
+
+
+class SharedStream:
+    """Keeps what a job writes, and passes everything on to where it went before."""
+
+    def __init__(self, name: str, stream: Any) -> None:
+        self._name = name
+        self._stream = stream
+
+    def write(self, text: Any) -> int:
+        _keep(self._name, text)
+        written: int = self._stream.write(text)
+        return written
+
+    def writelines(self, lines: Iterable[Any]) -> None:
+        for line in lines:
+            self.write(line)
+
+    @property
+    def buffer(self) -> "SharedStream":
+        """The stream below, for bytes."""
+        return SharedStream(self._name, self._stream.buffer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def share_streams() -> None:
+    """Call it before handlers are imported: what they import may hold on to these streams."""
+    for name in STREAMS:
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, SharedStream):
+            setattr(sys, name, SharedStream(name, stream))
+
+
+def _keep(name: str, written: Any) -> None:
+    job = job_here()
+    if not isinstance(job, JobContext):
+        return
+    if isinstance(written, str):
+        job.keep(name, written.encode("utf-8", "backslashreplace"))
+    else:
+        with suppress(TypeError):  # it is no bytes, and who is to write it will say so
+            job.keep(name, bytes(memoryview(written)))

@@ -1,0 +1,284 @@
+"""What Python handlers print and log is kept with their attempt, in a thread and in a process."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.harness import House, close_gates
+from tests.daemon.test_commands import logs, until
+from tests.daemon.warm import Starter
+
+MAX = 64 * 1024
+MARK = re.compile(rb"\n\[jobd: (\d+) bytes cut\]\n")
+LOGGED = re.compile(
+    r"20\d\d-\d\d-\d\dT[\d:.]+Z info    half way rows=3 path=/a\\nb\n"
+    r"20\d\d-\d\d-\d\dT[\d:.]+Z error   caught\n"
+    r"Traceback [\s\S]*\nZeroDivisionError: division by zero\n"
+)
+
+HANDLERS = r"""
+import asyncio, contextvars, io, logging, warnings
+
+lines = logging.getLogger("library")
+lines.addHandler(logging.StreamHandler())  # holds on to the stream of now
+
+def mine(name):
+    place = jobd.current_job()
+    return f"{ROOT}/jobd.db.attempts/{place.id}/{place.attempt}/{name}"
+
+@job("prints")
+def prints():
+    print("printed", 1, 2)
+    print("complained é \ud800", file=sys.stderr)
+    sys.stdout.writelines(["a\n", "b\n"])
+    sys.stdout.buffer.write(b"bytes\n")
+    lines.warning("a library warns")
+    sys.stdout.flush()
+
+@job("logs")
+def logs_lines():
+    log = jobd.current_job().log
+    log.debug("too quiet for this daemon")
+    log.bind(rows=3).info("half way", path="/a\nb")
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception("caught")
+
+@job("chatters")
+def chatters(gate: str):
+    wait_at(gate)
+    for n in range(300):
+        print(jobd.current_job().id, n)
+
+@job("gathers")
+async def gathers():
+    async def says(word):
+        await asyncio.sleep(0)
+        print(word)
+    await asyncio.gather(says("one"), says("two"))
+    await asyncio.to_thread(print, "three")
+    thread = threading.Thread(target=print, args=("from a thread of its own",),
+                              kwargs={"flush": True})
+    thread.start()
+    thread.join()
+
+@job("floods")
+def floods():
+    print("the beginning", flush=True)
+    for n in range(30_000):
+        print("x" * 20)
+    print("y" * 300_000)
+    print("the end")
+    return os.stat(mine("stdout")).st_size
+
+@job("dies")
+def dies():
+    print("last words")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@job("leaves_a_thread")
+def leaves_a_thread(gate: str, early: bool):
+    def speak():
+        wait_at(gate)
+        print("too late", flush=True)
+        print("too late on stderr", file=sys.stderr)
+    if early:
+        print("in time")
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(speak,), daemon=True)
+    thread.start()
+
+@job("closes_our_file")
+def closes_our_file():
+    print("before")
+    (number,) = [int(name) for name in os.listdir("/proc/self/fd")
+                 if os.path.realpath(f"/proc/self/fd/{name}") == mine("stdout")]
+    os.close(number)
+    other = os.open(f"{ROOT}/other", os.O_RDWR | os.O_CREAT)
+    os.dup2(other, number)
+    print("after")
+    return os.fstat(number).st_size
+
+@job("takes_the_stream")
+def takes_the_stream():
+    sys.stdout = io.StringIO()
+
+@job("fails_once")
+def fails_once():
+    me = jobd.current_job()
+    print("attempt", me.attempt)
+    if me.attempt == 1:
+        raise ConnectionError("try again")
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One house and one daemon for most tests here; it keeps little of each stream."""
+    with House(tmp_path_factory.mktemp("shop")) as made:
+        made.handlers(HANDLERS)
+        made.start("--workers", "4", commands__max_output=MAX)
+        yield made
+    close_gates()
+    Starter.put_away()
+
+
+@pytest.fixture(params=["thread", "process"])
+def isolation(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def ran(house: House, job_type: str, isolation: str = "thread", **payload: object) -> int:
+    """The id of a job that has completed."""
+    job_id = house.enqueue(job_type, payload, isolation=isolation)
+    house.daemons[-1].wait_for("job.completed", job_id=job_id)
+    return job_id
+
+
+def directory(house: House, job_id: int) -> Path:
+    return Path(f"{house.db}.attempts") / str(job_id)
+
+
+def test_what_a_handler_prints_is_kept(shop: House, isolation: str) -> None:
+    """print() to both streams, bytes, and what a library logs, each byte in its stream's file."""
+    out, err = logs(shop, str(ran(shop, "prints", isolation)))
+    assert out == b"printed 1 2\na\nb\nbytes\n"
+    assert err == "complained é \\ud800\na library warns\n".encode()
+
+
+def test_what_a_handler_prints_goes_to_standard_error_as_well(
+    shop: House, isolation: str
+) -> None:
+    """Whoever reads the journal misses nothing, and no line of the log is forged."""
+    ran(shop, "prints", isolation)
+    daemon = shop.daemons[-1]
+    daemon.wait_stderr("printed 1 2")
+    daemon.wait_stderr("a library warns")
+    assert daemon.forged() == []
+
+
+def test_what_a_handler_logs_is_kept_for_people(shop: House, isolation: str) -> None:
+    """A line with time, level and keys in standard error, its traceback below; and in the log."""
+    job_id = ran(shop, "logs", isolation)
+    out, err = logs(shop, str(job_id))
+    assert (out, LOGGED.fullmatch(err.decode()) is not None) == (b"", True), err
+    (line,) = shop.daemons[-1].events("job.logged", job_id=job_id, message="half way")
+    assert (line["rows"], line["path"]) == (3, "/a\nb")
+
+
+def test_jobs_side_by_side_do_not_get_each_others_lines(shop: House) -> None:
+    """Four threads print at the same time, and each job has its own lines alone and in order."""
+    gate = shop.gate("chatters")
+    ids = [shop.enqueue("chatters", {"gate": "chatters"}) for _ in range(4)]
+    until(lambda: [shop.status(each) for each in ids] == ["running"] * 4)
+    gate.open()
+    shop.daemons[-1].wait_for_all("job.completed", ids)
+    for each in ids:
+        assert logs(shop, str(each))[0].decode() == "".join(f"{each} {n}\n" for n in range(300))
+
+
+def test_tasks_print_for_their_job_and_threads_of_the_handler_do_not(shop: House) -> None:
+    """Tasks and asyncio.to_thread belong to the job; a thread that it starts goes as before."""
+    out, _ = logs(shop, str(ran(shop, "gathers")))
+    assert out == b"one\ntwo\nthree\n"
+    shop.daemons[-1].wait_stderr("from a thread of its own")
+
+
+def test_a_quiet_job_leaves_no_file(shop: House, isolation: str) -> None:
+    """No directory is made for a job that writes nothing."""
+    assert not directory(shop, ran(shop, "quick", isolation)).exists()
+
+
+def test_a_flood_is_bounded_while_it_is_written(shop: House, isolation: str) -> None:
+    """The beginning and the end are kept with a mark between; the file is never much larger."""
+    job_id = ran(shop, "floods", isolation)
+    kept = (directory(shop, job_id) / "1" / "stdout").read_bytes()
+    assert kept.startswith(b"the beginning\nxxx")
+    assert kept.endswith(b"yyy\nthe end\n")
+    assert int(shop.job(job_id)["result"]) == len(kept) <= MAX
+    (gone,) = map(int, MARK.findall(kept))
+    written = len("the beginning\n") + 30_000 * 21 + 300_001 + len("the end\n")
+    assert len(MARK.sub(b"", kept)) + gone == written
+
+
+def test_kept_output_is_private(shop: House, isolation: str) -> None:
+    """The files are 0600 and their directories closed to others, as those of commands."""
+    job_id = ran(shop, "prints", isolation)
+    files = list((directory(shop, job_id) / "1").iterdir())
+    assert {file.name: file.stat().st_mode & 0o777 for file in files} == {
+        "stdout": 0o600, "stderr": 0o600
+    }
+    assert [parent.stat().st_mode & 0o007 for parent in list(files[0].parents)[:3]] == [0, 0, 0]
+
+
+def test_what_was_printed_before_a_sudden_death_is_there(shop: House) -> None:
+    """Nothing of it waits in a buffer when SIGKILL ends the process."""
+    job_id = shop.enqueue("dies", isolation="process", max_retries=0)
+    shop.daemons[-1].wait_for("job.dead_lettered", job_id=job_id)
+    assert logs(shop, str(job_id))[0] == b"last words\n"
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["of one that printed", "of a quiet one"])
+def test_a_thread_that_outlives_its_job_adds_nothing(shop: House, early: bool) -> None:
+    """Once the attempt is over its files do not change, nor do new ones appear."""
+    name = f"late-{early}"
+    gate = shop.gate(name)
+    job_id = ran(shop, "leaves_a_thread", gate=name, early=early)
+    before = sorted(directory(shop, job_id).rglob("*"))
+    gate.open()
+    shop.daemons[-1].wait_stderr("too late on stderr")
+    assert sorted(directory(shop, job_id).rglob("*")) == before
+    assert logs(shop, str(job_id))[0] == (b"in time\n" if early else b"")
+
+
+def test_nothing_is_written_into_a_file_that_took_our_number(
+    shop: House, isolation: str
+) -> None:
+    """A handler closed our descriptor and opened a file in its place: it stays empty."""
+    job_id = ran(shop, "closes_our_file", isolation)
+    assert json.loads(shop.job(job_id)["result"]) == 0
+    assert logs(shop, str(job_id))[0] == b"before\nafter\n"
+
+
+def test_a_process_has_its_streams_back_for_the_next_job(house: House) -> None:
+    """A handler that put something else in the place of sys.stdout did so for itself alone."""
+    house.handlers(HANDLERS)
+    house.start("--workers", "1", pool__isolation="process")
+    ran(house, "takes_the_stream", "process")
+    assert logs(house, str(ran(house, "prints", "process")))[0].startswith(b"printed 1 2\n")
+
+
+def test_each_attempt_has_its_own(shop: House, isolation: str) -> None:
+    """The latest is shown, and an earlier one when it is asked for."""
+    job_id = str(ran(shop, "fails_once", isolation))
+    assert logs(shop, job_id)[0] == b"attempt 2\n"
+    assert logs(shop, job_id, "--attempt", "1")[0] == b"attempt 1\n"
+
+
+def test_a_reload_changes_how_much_is_kept(house: House, isolation: str) -> None:
+    """commands.max_output is taken over by SIGHUP, also where a process runs already."""
+    house.handlers(HANDLERS)
+    daemon = house.start("--workers", "1")
+    ran(house, "prints", isolation)
+    house.write_config(commands__max_output=MAX)
+    daemon.signal(1)
+    daemon.wait_for("configuration.reloaded")
+    job_id = ran(house, "floods", isolation)
+    assert int(house.job(job_id)["result"]) <= MAX
+
+
+def test_it_is_removed_with_its_job(house: House, isolation: str) -> None:
+    """The daemon's retention deletes the files of the job, as `jobd prune` does."""
+    house.handlers(HANDLERS)
+    daemon = house.start()
+    job_id = ran(house, "prints", isolation)
+    assert directory(house, job_id).is_dir()
+    house.cli("prune", "--older-than", "0s")
+    assert not directory(house, job_id).exists()
+    job_id = ran(house, "prints", isolation)
+    house.write_config(retention__completed="1s")
+    daemon.signal(1)
+    until(lambda: not directory(house, job_id).exists())
