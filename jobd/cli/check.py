@@ -11,9 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from jobd import clock
-from jobd.cli.options import Settings, settings
+from jobd.cli.options import (
+    Settings,
+    add_handler_options,
+    handler_flags,
+    search_path,
+    settings,
+)
 from jobd.core.config import Config, relations
-from jobd.core.findings import OLDEST_SQLITE, Version, has_wal_reset_fix
+from jobd.core.findings import OLDEST_SQLITE, WAL_RESET, Version, has_wal_reset_fix
 from jobd.errors import CONFIGURATION, DONE, ConfigurationError, JobdError, NoDatabase
 from jobd.store.examination import refuse_network
 from jobd.store.opening import open_database
@@ -34,6 +40,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the verb."""
     text = "tell whether the configuration, the handlers and the database fit; change nothing"
     parser = verbs.add_parser("check", help=text, description=text)
+    add_handler_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -50,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _examine(args: argparse.Namespace) -> Iterator[Finding]:
     try:
-        found = settings(args)
+        found = settings(args, handler_flags(args))
     except ConfigurationError as error:
         yield from (Finding("fail", "configuration", problem) for problem in error.problems)
     else:
@@ -75,6 +82,10 @@ def _log_file(config: Config) -> Iterator[Finding]:
 
 def _handlers(config: Config) -> Iterator[Finding]:
     problems = handlers_problems(config)
+    yield from (
+        Finding("warn", "handlers", f"pool.path names {place}, which is no directory to look into")
+        for place in config.pool.path if not _lets_look(place)
+    )
     yield from (Finding("fail", "handlers", problem) for problem in problems)
     if not problems:
         none = "no modules named; only commands (`jobd exec`) can run"
@@ -83,12 +94,16 @@ def _handlers(config: Config) -> Iterator[Finding]:
 
 def handlers_problems(config: Config) -> list[str]:
     """A sentence for each module of `pool.handlers` that cannot be found; nothing is imported."""
-    places = list(config.pool.path)
+    places = search_path(config)
     return [
         f"no module {module}; pool.handlers names it, and pool.path says where to look"
         for module in config.pool.handlers
         if not _findable(module, places)
     ]
+
+
+def _lets_look(place: str) -> bool:
+    return os.path.isdir(place) and os.access(place, os.R_OK | os.X_OK, effective_ids=True)
 
 
 def _findable(module: str, places: list[str]) -> bool:
@@ -114,10 +129,27 @@ def _database(path: Path, synchronous: str) -> Finding:
         refuse_network(path)
         open_database(path, synchronous=synchronous, check="drift", now=clock.now_ms()).close()
     except NoDatabase:
+        if refusal := _not_to_be_made(path):
+            return Finding("fail", "database", refusal)
         return Finding("ok", "database", f"no database yet at {path}; `jobd run` makes it")
     except JobdError as error:
         return Finding("fail", "database", str(error))
+    for needed in (path, path.parent):
+        if not os.access(needed, os.W_OK, effective_ids=True):
+            return Finding("fail", "database", f"{path}: this user may not write to {needed}")
     return Finding("ok", "database", str(path))
+
+
+def _not_to_be_made(path: Path) -> str | None:
+    """Why this user cannot make the database that is not there yet."""
+    place = next(each for each in path.parents if os.path.lexists(each))
+    if path.exists():
+        place = path
+    elif not place.is_dir():
+        return f"no database yet at {path}, and {place} is no directory to make it in"
+    if not os.access(place, os.W_OK, effective_ids=True):
+        return f"no database yet at {path}, and this user may not write to {place}"
+    return None
 
 
 def _sqlite(version: Version) -> Finding:
@@ -125,7 +157,5 @@ def _sqlite(version: Version) -> Finding:
     if version < OLDEST_SQLITE:
         return Finding("fail", "sqlite", f"{number} is too old; jobd needs 3.37 or newer")
     if not has_wal_reset_fix(version):
-        text = "lacks the fix of the WAL-reset race (3.51.3, 3.50.7, 3.44.6)"
-        way_out = "jobd avoids it as long as no other program checkpoints the database"
-        return Finding("warn", "sqlite", f"{number} {text}; {way_out}")
+        return Finding("warn", "sqlite", f"{number} {WAL_RESET}")
     return Finding("ok", "sqlite", number)

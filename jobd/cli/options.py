@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobd.core.config import Config, load
-from jobd.errors import ConfigurationError
+from jobd.errors import BadInput, ConfigurationError
 
 SYSTEM_FILE = Path("/etc/jobd/jobd.toml")
 
@@ -37,6 +37,29 @@ def settings(
     given = {**(flags or {}), "db": args.db and str(args.db)}
     config = load(tables, environment or os.environ, given, file=str(file))
     return Settings(config, database(config.db), file)
+
+
+def add_handler_options(parser: argparse.ArgumentParser) -> None:
+    """--handlers and --path, for verbs that import or look for the handlers."""
+    parser.add_argument("--handlers", nargs="+", action="extend", metavar="MODULE",
+                        help="import these modules; their @jobd.job functions are the job types")
+    parser.add_argument("--path", nargs="+", action="extend", metavar="DIR",
+                        help="look for the modules in DIR first")
+
+
+def handler_flags(args: argparse.Namespace) -> dict[str, object]:
+    """What --handlers and --path set; directories are made absolute, for who moves meanwhile."""
+    for module in args.handlers or ():
+        if "," in module:
+            apart = " ".join(filter(None, module.split(",")))
+            raise BadInput(f"--handlers {module}: put spaces between modules: --handlers {apart}")
+    path = args.path and [os.path.abspath(directory) for directory in args.path]
+    return {"pool.handlers": args.handlers, "pool.path": path}
+
+
+def search_path(config: Config) -> list[str]:
+    """Where handlers are looked for: `pool.path`; without one, the working directory."""
+    return [*config.pool.path, *([] if config.pool.path else [str(Path.cwd())])]
 
 
 def config_file(named: str | Path | None) -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jobd.queue  # noqa: F401 - handlers ask for it late, when other files may lie there
 from jobd import errors
-from jobd.cli.options import Settings, config_file, settings
+from jobd.cli.options import Settings, config_file, handler_flags, search_path, settings
 from jobd.core.config import Config
 from jobd.daemon.daemon import Daemon
 from jobd.daemon.handlers import load_handlers
@@ -45,7 +45,7 @@ def serve(args: argparse.Namespace) -> int:
     lock = DaemonLock(found.db)
     _take(lock, found.db, systemd, wait=not args.no_wait)
     share_streams()
-    handlers = load_handlers(found.config.pool.handlers, _search_path(found.config))
+    handlers = load_handlers(found.config.pool.handlers, search_path(found.config))
     if handlers:
         keep_code()
     else:
@@ -84,11 +84,7 @@ def _reader(args: argparse.Namespace) -> Callable[[], Settings]:
     environment = dict(os.environ)
     file = config_file(args.config)
     args.config = None if file is None else str(file.absolute())
-    flags = {
-        "pool.workers": args.workers,
-        "pool.handlers": args.handlers,
-        "pool.path": args.path and [os.path.abspath(directory) for directory in args.path],
-    }
+    flags = {"pool.workers": args.workers, **handler_flags(args)}
     given = {name: value for name, value in flags.items() if value is not None}
     return lambda: settings(args, given, environment)
 
@@ -120,11 +116,6 @@ def _configure_log(config: Config, writer: LogWriter) -> None:
         config.log.format == "auto" and writer.is_terminal
     )
     configure(config.log.level, writer.write, pretty=pretty, colours=writer.is_terminal)
-
-
-def _search_path(config: Config) -> list[str]:
-    """`pool.path`, then the working directory for modules named by hand."""
-    return [*config.pool.path, *([] if config.pool.path else [str(Path.cwd())])]
 
 
 def _take(lock: DaemonLock, database: Path, systemd: Systemd, *, wait: bool) -> None:

@@ -19,6 +19,10 @@ YEAR_2020_MS = 1_577_836_800_000
 GROUPS_TOLD = 5
 
 OLDEST_SQLITE = (3, 37, 0)
+WAL_RESET = (
+    "has a rare bug that can damage a database (WAL-reset; fixed in 3.44.6, 3.50.7 and 3.51.3); "
+    "jobd avoids it; other programs that write the file beside it are not covered"
+)
 
 OVER_THE_NETWORK = frozenset({
     "9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph", "fuse.glusterfs",
@@ -81,9 +85,7 @@ def sqlite(version: Version) -> Finding:
         return fail("sqlite", f"{number} is too old; jobd needs 3.37 or newer",
                     "install a Python with a newer SQLite")
     if not has_wal_reset_fix(version):
-        return warn("sqlite", f"{number} lacks the fix of the WAL-reset race (3.51.3, 3.50.7, "
-                    "3.44.6); jobd avoids it as long as no other program checkpoints the database",
-                    "open the database with nothing but jobd")
+        return warn("sqlite", f"{number} {WAL_RESET}", "write the database with nothing but jobd")
     return ok("sqlite", number)
 
 

@@ -2,13 +2,18 @@
 
 import argparse
 import json
+import os
 import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from jobd import clock
 from jobd.cli import check
+from jobd.cli.main import main
 from jobd.core.config import Config, load
 from jobd.store.opening import open_database
 
@@ -40,7 +45,8 @@ class Checked:
         file = self._tmp_path / "jobd.toml"
         file.write_text(toml)
         database = db or self._tmp_path / "jobs.db"
-        return argparse.Namespace(config=file, db=str(database), json=json)
+        return argparse.Namespace(
+            config=file, db=str(database), json=json, handlers=None, path=None)
 
 
 @pytest.fixture
@@ -123,6 +129,81 @@ def test_a_handlers_module_that_is_nowhere_fails(checked: Checked, tmp_path: Pat
            "to look" in lines  # fmt: skip
 
 
+def test_a_path_that_is_no_directory_is_a_warning(checked: Checked, tmp_path: Path) -> None:
+    """The daemon would start, and look nowhere."""
+    text = f'[pool]\npath = ["/nonexistent", "{tmp_path}", "{tmp_path}/jobd.toml"]\n'
+    status, lines = checked.text(text)
+    assert status == 0
+    assert [line for line in lines if line.startswith("warn handlers: ")] == [
+        f"warn handlers: pool.path names {place}, which is no directory to look into"
+        for place in ("/nonexistent", f"{tmp_path}/jobd.toml")
+    ]
+
+
+def test_handlers_and_path_are_taken_as_run_takes_them(
+    jobd: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a command line can be checked before it becomes the service's."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "myjobs.py").touch()
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = jobd("check", "--handlers", "myjobs", "--path", "mine")
+    assert (status, "ok   handlers: myjobs" in out) == (0, True)
+    assert jobd("check", "--handlers", "myjobs", "--path", "other")[0] == 78
+    assert jobd("check", "--handlers", "myjobs")[0] == 78
+    monkeypatch.chdir("mine")
+    assert jobd("check", "--handlers", "myjobs")[0] == 0
+    assert jobd("check", "--handlers", "a,b") == (
+        2, "", "jobd: --handlers a,b: put spaces between modules: --handlers a b\n")
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """As a user who may write nowhere that matters here."""
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
+
+
+def test_a_database_that_this_user_may_not_make_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the directory, or the one above it, belongs to somebody else."""
+    monkeypatch.setenv("JOBD_CONFIG", "/dev/null")
+    for place in ("/", "/usr"):
+        with nobody():
+            assert main(["check", "--db", f"{place.rstrip('/')}/no-such/jobd.db"]) == 78
+        assert f"this user may not write to {place}\n" in capsys.readouterr().out
+
+
+def test_a_database_that_this_user_may_not_write_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading it would do for nothing that the daemon does."""
+    monkeypatch.setenv("JOBD_CONFIG", "/dev/null")
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        path = Path(place) / "jobd.db"
+        open_database(path, create=True, now=clock.now_ms()).close()
+        path.chmod(0o444)
+        with nobody():
+            status = main(["check", "--db", str(path)])
+    assert status == 78
+    assert "FAIL database: " in capsys.readouterr().out
+
+
+def test_a_database_beneath_a_file_fails(checked: Checked, tmp_path: Path) -> None:
+    """No directory can ever be there."""
+    (tmp_path / "file").touch()
+    status, lines = checked.text("", tmp_path / "file" / "deeper" / "jobd.db")
+    assert (status, lines[-1].endswith(f"{tmp_path}/file is no directory to make it in")) == (
+        78, True)
+
+
 @pytest.mark.parametrize(
     ("module", "found"),
     [
@@ -160,3 +241,12 @@ def test_the_fix_of_the_wal_reset_race_is_known_by_version(
 ) -> None:
     """3.51.3 has it, and two older lines have it since a late release."""
     assert check.has_wal_reset_fix(version) is fixed
+
+
+def test_the_warning_of_sqlite_can_be_judged_by_a_newcomer() -> None:
+    """It says what may happen, what jobd does about it, and what is left to the reader."""
+    found = check._sqlite((3, 40, 1))
+    assert found.level == "warn"
+    assert "can damage a database" in found.message
+    assert found.message.endswith(
+        "jobd avoids it; other programs that write the file beside it are not covered")
