@@ -1,7 +1,6 @@
 """`jobd check`: tell what a start would find, without starting anything."""
 
 import argparse
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from jobd.cli.options import (
     search_path,
     settings,
 )
+from jobd.cli.table import print_json, printable
 from jobd.core.config import Config, relations
 from jobd.core.findings import OLDEST_SQLITE, WAL_RESET, Version, has_wal_reset_fix
 from jobd.errors import CONFIGURATION, DONE, ConfigurationError, JobdError, NoDatabase
@@ -48,10 +48,11 @@ def run(args: argparse.Namespace) -> int:
     """Print every finding; 78 when one of them would keep the daemon from starting."""
     findings = [_sqlite(sqlite3.sqlite_version_info), *_examine(args)]
     if args.json:
-        print(json.dumps([asdict(each) for each in findings], indent=2))
+        print_json([asdict(each) for each in findings])
     else:
         for each in findings:
-            print(f"{_MARKS[each.level]} {each.about}: {each.message}")
+            for line in f"{each.about}: {each.message}".split("\n"):
+                print(f"{_MARKS[each.level]} {printable(line)}")
     return CONFIGURATION if any(each.level == "fail" for each in findings) else DONE
 
 

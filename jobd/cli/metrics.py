@@ -1,10 +1,12 @@
 """`jobd metrics`: measurements in the text format of Prometheus."""
 
 import argparse
+import sys
 
 from jobd import clock
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
+from jobd.cli.table import printable
 from jobd.core import gauges
 from jobd.core.prometheus import render
 from jobd.errors import DONE
@@ -42,5 +44,7 @@ def run(args: argparse.Namespace) -> int:
         newest = next(iter(overview.daemons(db)), None)
     if alive and newest is not None:
         text += measuring.told(found.db, newest["id"])
+    if sys.stdout.isatty():
+        text = "\n".join(map(printable, text.split("\n")))
     print(text, end="")
     return DONE

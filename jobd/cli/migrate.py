@@ -1,7 +1,6 @@
 """`jobd migrate`: look at the database's schema, move it between versions, mend it."""
 
 import argparse
-import json
 import os
 import pwd
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from jobd import clock
 from jobd.cli.options import settings
+from jobd.cli.table import print_json, printable
 from jobd.errors import CONFIGURATION, DONE, BadInput, DaemonActive
 from jobd.store.complaints import translated
 from jobd.store.connection import Database
@@ -117,10 +117,11 @@ def _status(args: argparse.Namespace) -> int:
     with _reading(args) as manager:
         found = manager.status()
     if args.json:
-        print(json.dumps([_as_json(each) for each in found], indent=2))
+        print_json([_as_json(each) for each in found])
         return DONE
     for each in found:
-        print(f"{each.version:03} {each.name:<24} {each.status:<8} {_when(each)}".rstrip())
+        line = f"{each.version:03} {each.name:<24} {each.status:<8} {_when(each)}"
+        print(printable(line.rstrip()))
     return DONE
 
 
@@ -130,12 +131,13 @@ def _verify(args: argparse.Namespace) -> int:
         found = manager.verify()
     if args.json:
         shown = [{"object": d.object, "problem": d.problem, "mend": d.mend} for d in found]
-        print(json.dumps(shown, indent=2))
+        print_json(shown)
     elif not found:
         print(f"{path} is what this jobd needs: {VERIFIED} compared")
     else:
         for difference in found:
-            print(f"{difference.object}: {difference.problem}\n  mend: {difference.mend}")
+            print(printable(f"{difference.object}: {difference.problem}"))
+            print(printable(f"  mend: {difference.mend}"))
     return CONFIGURATION if found else DONE
 
 
@@ -208,14 +210,14 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
 
 def _say(args: argparse.Namespace, change: Change, done: str, nothing: str) -> int:
     if args.json:
-        print(json.dumps(_change_as_json(change), indent=2))
+        print_json(_change_as_json(change))
         return DONE
     if change.backup:
         print(f"backup: {change.backup}")
     for migration in change.migrations:
         print(f"{done} {migration.version:03} {migration.name}")
     for deed in change.deeds:
-        print(deed)
+        print(printable(deed))
     if not (change.migrations or change.deeds):
         print(nothing)
     print(f"the schema is version {change.version}")

@@ -45,7 +45,7 @@ def take_lock(directory: Path) -> int:
 
     The lock is free again when the last process that has such a descriptor is gone.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = _with_mode(os.open(directory / LOCK, flags, 0o600), 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
@@ -85,7 +85,7 @@ def cut(path: Path, most: int, coming: int = 0) -> None:
     The sweep and the worker may both come to cut; one waits for the other.
     """
     try:
-        if path.stat().st_size + coming <= most:
+        if path.lstat().st_size + coming <= most:  # and a link is let be
             return
         with path.open("r+b") as file, path.open("ab") as end:
             fcntl.flock(file, fcntl.LOCK_EX)

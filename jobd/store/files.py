@@ -13,11 +13,14 @@ def file_mode(path: Path) -> int:
 
 
 def create_file(path: Path) -> int:
-    """Open `path` for reading and writing, making it with a tight mode; returns the descriptor."""
+    """Open `path` for reading and writing, making it with a tight mode; returns the descriptor.
+
+    A link in its place is refused: what it leads to is not ours to lock, cut or write.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     os.fchmod(descriptor, file_mode(path))
     return descriptor
 
