@@ -83,13 +83,16 @@ class JobContext:
             self._log = self._surroundings.bind_log(self._attempt, self._keep_line)
         return self._log
 
-    def keep(self, stream: str, data: bytes) -> None:
-        """Keep what the handler wrote to this stream; any of its threads may call."""
+    def keep(self, stream: str, data: bytes, *, flush: bool = False) -> None:
+        """Keep what the handler wrote to this stream; any of its threads may call.
+
+        It stands in the file when its line is complete, or at once with `flush`.
+        """
         output = self._output
         if output is None:
             # Of several threads that come here at once one makes it, and so does only one end it.
             output = vars(self).setdefault("_output", self._new_output())
-        output.keep(stream, data)
+        output.keep(stream, data, flush=flush)
 
     def end_output(self) -> None:
         """Nothing is kept from now on; say how much could not be."""

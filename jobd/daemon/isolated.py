@@ -70,9 +70,9 @@ class IsolatedContext(JobContext):
         super().progress(done, total, message)
         self._control.report_progress()
 
-    def keep(self, stream: str, data: bytes) -> None:
+    def keep(self, stream: str, data: bytes, *, flush: bool = False) -> None:
         with self._interruption.held():
-            super().keep(stream, data)
+            super().keep(stream, data, flush=flush)
 
     def tell_dropped(self, count: int, error: str) -> None:
         self._control.tell_dropped(count, error)
@@ -205,7 +205,6 @@ def main() -> None:
     """The whole process; its arguments are the descriptors of the two sockets."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.enable()
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     share_streams()
     # It marks this process alone; the programs of an attempt carry the attempt's mark.
     os.environ.pop(OWNER, None)

@@ -26,15 +26,15 @@ class KeptOutput:
         self._lock = threading.RLock()
         self._over = False
 
-    def keep(self, name: str, data: bytes) -> None:
-        """Write at the end of a stream; nothing once the attempt is over."""
+    def keep(self, name: str, data: bytes, *, flush: bool = False) -> None:
+        """Add to a stream; nothing once the attempt is over."""
         with self._lock:
             if self._over:
                 return
             stream = self._streams.get(name)
             if stream is None:
                 stream = self._streams[name] = _Stream(self._directory, name, self._most)
-            stream.write(data)
+            stream.add(data, flush=flush)
 
     def end(self) -> None:
         """Keep nothing from now on."""
@@ -52,7 +52,7 @@ class KeptOutput:
 
 
 class _Stream:
-    """One file, which handlers share a process with and may close."""
+    """One file, which handlers share a process with and may close. It is written by lines."""
 
     def __init__(self, directory: Callable[[], Path], name: str, most: Callable[[], int]) -> None:
         self.dropped = 0
@@ -60,12 +60,20 @@ class _Stream:
         self._directory = directory
         self._name = name
         self._most = most
+        self._held = bytearray()
         self._missing = 0
         self._descriptor = -1
         self._identity: tuple[int, int] | None = None
 
-    def write(self, data: bytes) -> None:
-        rest = memoryview(data)
+    def add(self, data: bytes, *, flush: bool) -> None:
+        """Hold it until its line is complete: print() writes each word by itself."""
+        self._held += data
+        if flush or b"\n" in data or len(self._held) >= SMALLEST_PIECE:
+            self._write()
+
+    def _write(self) -> None:
+        rest = memoryview(self._held)
+        self._held = bytearray()
         try:
             if self._missing:
                 self._append(f"\n[jobd: {self._missing} bytes dropped: {self.error}]\n".encode())
@@ -78,6 +86,7 @@ class _Stream:
             self.dropped += len(rest)
 
     def close(self) -> None:
+        self._write()
         if self._size_of_ours() is not None:
             with suppress(OSError):
                 os.close(self._descriptor)
@@ -86,8 +95,7 @@ class _Stream:
         size = self._size_of_ours()
         if size is None:
             size = self._open()
-        most = self._most()
-        if size + len(data) > most:
+        if size + len(data) > (most := self._most()):
             cut(self._directory() / self._name, most, len(data))
         return os.write(self._descriptor, data)
 

@@ -4,6 +4,7 @@ All threads share these two, so each write asks for whom it is: for the current 
 task. Whoever has none, as a thread that a handler started, writes as if nothing stood in between.
 """
 
+import io
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -26,6 +27,10 @@ class SharedStream:
         written: int = self._stream.write(text)
         return written
 
+    def flush(self) -> None:
+        _keep(self._name, b"", flush=True)
+        self._stream.flush()
+
     def writelines(self, lines: Iterable[Any]) -> None:
         for line in lines:
             self.write(line)
@@ -44,10 +49,13 @@ def share_streams() -> None:
     for name in STREAMS:
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, SharedStream):
+            if isinstance(stream, io.TextIOWrapper):
+                # In a pipe as on a terminal: a line is seen when it is printed, and not torn.
+                stream.reconfigure(line_buffering=True)
             setattr(sys, name, SharedStream(name, stream))
 
 
-def _keep(name: str, written: Any) -> None:
+def _keep(name: str, written: Any, *, flush: bool = False) -> None:
     job = job_here()
     if not isinstance(job, JobContext):
         return
@@ -55,4 +63,4 @@ def _keep(name: str, written: Any) -> None:
         job.keep(name, written.encode("utf-8", "backslashreplace"))
     else:
         with suppress(TypeError):  # it is no bytes, and who is to write it will say so
-            job.keep(name, bytes(memoryview(written)))
+            job.keep(name, bytes(memoryview(written)), flush=flush)

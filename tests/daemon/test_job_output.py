@@ -75,6 +75,18 @@ def floods():
     print("the end")
     return os.stat(mine("stdout")).st_size
 
+@job("waits")
+def waits(gate: str):
+    print("printed and not flushed by", jobd.current_job().id)
+    wait_at(gate)
+
+@job("half_a_line")
+def half_a_line(gate: str):
+    print("no newline", end="", flush=True)
+    wait_at(gate)
+    print(", and then one")
+    print("no newline at the end", end="")
+
 @job("dies")
 def dies():
     print("last words")
@@ -160,6 +172,17 @@ def test_what_a_handler_prints_goes_to_standard_error_as_well(
     assert daemon.forged() == []
 
 
+def test_a_printed_line_reaches_standard_error_at_once(shop: House, isolation: str) -> None:
+    """It stands there while the handler still runs, though nobody flushed it."""
+    name = f"waits-{isolation}"
+    gate = shop.gate(name)
+    job_id = shop.enqueue("waits", {"gate": name}, isolation=isolation)
+    shop.daemons[-1].wait_stderr(f"printed and not flushed by {job_id}")
+    assert shop.status(job_id) == "running"
+    gate.open()
+    shop.daemons[-1].wait_for("job.completed", job_id=job_id)
+
+
 def test_what_a_handler_logs_is_kept_for_people(shop: House, isolation: str) -> None:
     """A line with time, level and keys in standard error, its traceback below; and in the log."""
     job_id = ran(shop, "logs", isolation)
@@ -167,6 +190,18 @@ def test_what_a_handler_logs_is_kept_for_people(shop: House, isolation: str) -> 
     assert (out, LOGGED.fullmatch(err.decode()) is not None) == (b"", True), err
     (line,) = shop.daemons[-1].events("job.logged", job_id=job_id, message="half way")
     assert (line["rows"], line["path"]) == (3, "/a\nb")
+
+
+def test_a_line_that_is_not_complete_is_kept_too(shop: House, isolation: str) -> None:
+    """Half a line stands in the file when it is flushed, or when the handler returns."""
+    name = f"half-{isolation}"
+    gate = shop.gate(name)
+    job_id = str(shop.enqueue("half_a_line", {"gate": name}, isolation=isolation))
+    until(lambda: shop.status(int(job_id)) == "running")
+    until(lambda: logs(shop, job_id)[0] == b"no newline")
+    gate.open()
+    shop.daemons[-1].wait_for("job.completed", job_id=int(job_id))
+    assert logs(shop, job_id)[0] == b"no newline, and then one\nno newline at the end"
 
 
 def test_jobs_side_by_side_do_not_get_each_others_lines(shop: House) -> None:
