@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jobd.daemon.kept_output import KeptOutput
 from tests.daemon.harness import House, close_gates
 from tests.daemon.test_commands import logs, until
 from tests.daemon.warm import Starter
@@ -172,15 +173,16 @@ def test_what_a_handler_prints_goes_to_standard_error_as_well(
     assert daemon.forged() == []
 
 
-def test_a_printed_line_reaches_standard_error_at_once(shop: House, isolation: str) -> None:
+def test_a_printed_line_reaches_standard_error_at_once(house: House, isolation: str) -> None:
     """It stands there while the handler still runs, though nobody flushed it."""
-    name = f"waits-{isolation}"
-    gate = shop.gate(name)
-    job_id = shop.enqueue("waits", {"gate": name}, isolation=isolation)
-    shop.daemons[-1].wait_stderr(f"printed and not flushed by {job_id}")
-    assert shop.status(job_id) == "running"
+    house.handlers(HANDLERS)
+    gate = house.gate("waits")
+    daemon = house.start(cold=True, env={"PYTHONUNBUFFERED": ""})
+    job_id = house.enqueue("waits", {"gate": "waits"}, isolation=isolation)
+    daemon.wait_stderr(f"printed and not flushed by {job_id}")
+    assert house.status(job_id) == "running"
     gate.open()
-    shop.daemons[-1].wait_for("job.completed", job_id=job_id)
+    daemon.wait_for("job.completed", job_id=job_id)
 
 
 def test_what_a_handler_logs_is_kept_for_people(shop: House, isolation: str) -> None:
@@ -267,6 +269,18 @@ def test_a_thread_that_outlives_its_job_adds_nothing(shop: House, early: bool) -
     shop.daemons[-1].wait_stderr("too late on stderr")
     assert sorted(directory(shop, job_id).rglob("*")) == before
     assert logs(shop, str(job_id))[0] == (b"in time\n" if early else b"")
+
+
+def test_a_write_on_its_way_at_the_end_writes_nothing_more(tmp_path: Path) -> None:
+    """A thread that was about to write when the attempt ended opens no file and fills none."""
+    output = KeptOutput(lambda: tmp_path, lambda: MAX)
+    output.keep("stdout", b"in time\n")
+    output.end()
+    output.keep("stdout", b"too late\n")
+    output.keep("stderr", b"too late\n")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        "stdout": b"in time\n"
+    }
 
 
 def test_nothing_is_written_into_a_file_that_took_our_number(
