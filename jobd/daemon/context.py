@@ -53,14 +53,14 @@ class Surroundings:
     owner: str
 
 
-NOTHING = KeptOutput(Path, int)
-NOTHING.end()
+_making = threading.RLock()
 
 
 class JobContext:
     """Implements core.current.CurrentJob over an Attempt."""
 
     _output: KeptOutput | None = None
+    _over = False
 
     def __init__(self, attempt: Attempt, surroundings: Surroundings) -> None:
         self._attempt = attempt
@@ -88,19 +88,17 @@ class JobContext:
 
         It stands in the file when its line is complete, or at once with `flush`.
         """
-        output = self._output
-        if output is None:
-            # Of several threads that come here at once one makes it, and so does only one end it.
-            output = vars(self).setdefault("_output", self._new_output())
+        output = self._output or self._new_output()
         output.keep(stream, data, flush=flush)
 
     def end_output(self) -> None:
         """Nothing is kept from now on; say how much could not be."""
-        output: KeptOutput = vars(self).setdefault("_output", NOTHING)
-        if output is not NOTHING:
-            self._output = NOTHING
-            output.end()
-            count, error = output.dropped
+        if self._over:
+            return
+        self._over = True
+        if self._output is not None:
+            self._output.end()
+            count, error = self._output.dropped
             if count:
                 self.tell_dropped(count, error)
 
@@ -116,10 +114,15 @@ class JobContext:
 
     def _new_output(self) -> KeptOutput:
         where = self._surroundings
-        return KeptOutput(
-            lambda: make_directory(where.database, self.id, self.attempt),
-            lambda: where.config().commands.max_output,
-        )
+        with _making:
+            output = self._output = self._output or KeptOutput(
+                lambda: make_directory(where.database, self.id, self.attempt),
+                lambda: where.config().commands.max_output,
+            )
+        # Either the end has seen it there, or we see here that the end has been.
+        if self._over:
+            output.end()
+        return output
 
     @property
     def last_checkpoint(self) -> Any:
