@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -87,12 +88,17 @@ class Site:
             shutil.rmtree(cached)
 
 
+def in_front(place: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """This environment with packages from `place` before all others."""
+    return {**env, "PYTHONPATH": f"{place}{os.pathsep}{env.get('PYTHONPATH', '')}"}
+
+
 @pytest.fixture
 def replaced(house: House) -> RunningDaemon:
     """A daemon that was ready when the files of its packages were replaced."""
     house.handlers(HANDLERS)
     site = Site(house.root)
-    env = {**house.env, "PYTHONPATH": str(site.root)}
+    env = in_front(site.root, house.env)
     house.write_config(pool__workers=4, timing__zombie_hold="5s")
     argv = house.argv("run", "--handlers", "handlers", "--path", str(house.code))
     daemon = house.run(argv, env).wait_ready()

@@ -17,6 +17,7 @@ import jobd
 from jobd import errors
 from jobd.store.migrations import MIGRATIONS
 from tests.daemon.harness import House, RunningDaemon
+from tests.daemon.test_install import in_front
 from tests.house.test_house import PACKAGE
 
 OLD, NEW = len(MIGRATIONS), len(MIGRATIONS) + 1
@@ -64,7 +65,7 @@ class Next:
                        "MIGRATIONS = (*MIGRATIONS, NextVersion())\n")
         version = root / "jobd" / "core" / "version.py"
         version.write_text('"""The next version."""\n\nVERSION = "99.0.0"\n')
-        self.env = {**house.env, "PYTHONPATH": str(root)}
+        self.env = in_front(root, house.env)
 
     def cli(self, *args: str, expect: int = 0) -> str:
         """Run a verb of it; what it printed, complaints included."""
