@@ -10,13 +10,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LONGEST_FIRST = ("systemd", "torture", "faults", "misbehaviour", "daemon")
+QUICK = ("core", "house")
+"""Directories that one pytest runs whole."""
+LONG = ("systemd/test_service", "daemon/test_isolation", "torture/test_torture", "cli/test_demo",
+        "daemon/test_survivors", "misbehaviour/test_handlers", "systemd/test_notify",
+        "daemon/test_killed", "misbehaviour/test_database_nonsense", "daemon/test_clock")
+"""Begun first, so that nothing long is left for the end."""
 MARKS = {0: "ok    ", 5: "empty "}
 
 
@@ -38,14 +42,13 @@ class Unit:
         return self.status in MARKS
 
 
-def units() -> Iterator[Unit]:
-    """Directories that start daemons by file, the others whole."""
-    for directory in LONGEST_FIRST:
-        files = sorted((HERE / directory).glob("test_*.py"), key=lambda path: -path.stat().st_size)
-        yield from (Unit(path) for path in files)
-    rest = [path for path in sorted(HERE.iterdir()) if path.name not in LONGEST_FIRST]
-    yield from (Unit(path) for path in rest if path.name.startswith("test_")
-                or (path.is_dir() and any(path.glob("test_*.py"))))
+def units() -> list[Unit]:
+    """The longest first; then file by file, for most of them start daemons."""
+    files = sorted(HERE.rglob("test_*.py"), key=lambda path: -path.stat().st_size)
+    alone = [path for path in files if path.relative_to(HERE).parts[0] not in QUICK]
+    long = [HERE / f"{name}.py" for name in LONG]
+    return [Unit(path) for path in (*long, *(HERE / each for each in QUICK),
+                                    *(path for path in alone if path not in long))]
 
 
 def run(unit: Unit, options: list[str]) -> Unit:
@@ -60,8 +63,8 @@ def run(unit: Unit, options: list[str]) -> Unit:
 def main() -> int:
     """Run every unit; 1 when one failed."""
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
-    parser.add_argument("-j", type=int, default=os.cpu_count() or 2, metavar="N",
-                        help="so many at a time (default: one for each core)")
+    parser.add_argument("-j", type=int, default=2 * (os.cpu_count() or 1), metavar="N",
+                        help="so many at a time (default: two for each core, for they wait a lot)")
     args, options = parser.parse_known_args()
     began, failed = time.monotonic(), []
     with ThreadPoolExecutor(max_workers=args.j) as pool:

@@ -36,8 +36,8 @@ def open_stream(directory: Path, name: str) -> int:
     """A file for one output stream, written at its end whoever else cuts it."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     # Whoever may read the job's payload and result may read this too.
-    group_reads = directory.stat().st_mode & 0o040
-    return _with_mode(os.open(directory / name, flags, 0o600), 0o640 if group_reads else 0o600)
+    mode = 0o640 if directory.stat().st_mode & 0o040 else 0o600
+    return _with_mode(os.open(directory / name, flags, mode), mode)
 
 
 def take_lock(directory: Path) -> int:

@@ -372,6 +372,7 @@ def test_others_that_ran_meanwhile_are_named(house: House) -> None:
     told = daemon.wait_for("handler.changed_process", job_id=innocent)
     assert told["others"] == [visitor]
     daemon.wait_for("job.completed", job_id=innocent)
+    daemon.wait_for("job.completed", job_id=innocent)
     assert f"or job {visitor} did" in house.cli("show", str(innocent))
     (house.root / "enough").touch()
     daemon.wait_for("handler.changed_process", job_id=visitor)

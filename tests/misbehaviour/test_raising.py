@@ -142,7 +142,7 @@ def running(
 def test_no_way_out_of_a_handler_costs_more_than_its_attempt(
     running: tuple[House, RunningDaemon], job_type: str
 ) -> None:
-    """Each is one failed attempt with a message, and the only worker runs the next job."""
+    """Each ends as one failure with a message, and the only worker runs the next job."""
     house, daemon = running
     asked = house.enqueue("ways")
     daemon.wait_for("job.completed", job_id=asked)
@@ -150,6 +150,8 @@ def test_no_way_out_of_a_handler_costs_more_than_its_attempt(
     ids = {way: house.enqueue(job_type, {"way": way}) for way in ways}
     after = house.enqueue("quick")
     daemon.wait_for("job.completed", job_id=after, deadline=60)
+    for job_id in ids.values():
+        house.queue.wait(job_id, timeout=60)
     parked = {way: house.job(job_id) for way, job_id in ids.items()}
     assert {way: row["status"] for way, row in parked.items() if row["status"] != "dead_letter"
             } == {}

@@ -18,7 +18,7 @@ from tests.systemd.promises import PROMISES
 
 ROOT = Path(__file__).parents[2]
 BOOT = Path(__file__).with_name("boot.sh")
-REQUIRED = "JOBD_REQUIRE_SYSTEMD"
+REQUIRED = "REQUIRE_SYSTEMD_TESTS"
 LONGEST = 300
 START = """#!/bin/bash
 set -e
