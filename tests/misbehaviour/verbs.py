@@ -43,7 +43,10 @@ class Said:
         """What is wrong with it, if anything."""
         if self.status is None:
             return None
-        unsaid = [line for line in self.err.splitlines() if not A_SENTENCE.fullmatch(line)]
+        # `logs` hands on what the job itself wrote to its standard error.
+        theirs = "logs" in self.argv and self.status == 0
+        unsaid = [line for line in self.err.splitlines()
+                  if not theirs and not A_SENTENCE.fullmatch(line)]
         if self.status not in STATUSES:
             return f"{self.argv}: exit status {self.status}; {self.err[-2000:]}"
         if unsaid:
