@@ -66,6 +66,8 @@ def _refuse(database: Path, target: Path, force: bool) -> None:
         raise BadInput(f"{target} belongs to the database itself; name another file")
     if target.is_dir():
         raise BadInput(f"{target} is a directory; name a file in it")
+    if target.exists() and not target.is_file():
+        raise BadInput(f"{target} is not a regular file; name another one")
     if not target.parent.is_dir():
         raise BadInput(f"there is no directory {target.parent}")
     if os.path.lexists(target) and not force:

@@ -84,6 +84,15 @@ def test_a_file_that_exists_is_replaced_only_by_force(
     assert left(target) == ["monday.db"]
 
 
+def test_a_device_is_never_replaced(jobd: Verb, store: Store, target: Path) -> None:
+    """Not even by force: /dev/null stays what it is for everyone else."""
+    store.dead(1)
+    os.mkfifo(target)
+    assert jobd("backup", "--force", str(target)) == (
+        2, "", f"jobd: {target} is not a regular file; name another one\n")
+    assert target.is_fifo()
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".daemon", ".sock"])
 def test_files_of_the_database_itself_are_refused(
     jobd: Verb, store: Store, path: Path, suffix: str

@@ -289,7 +289,8 @@ def test_a_batch_of_bytes_on_standard_input(filled: House) -> None:
         assert said.status in (0, 2), (content, said)
         if said.status == 0:
             expected = json.loads(bytes(content).decode("utf-8-sig"))
-            assert jobd.Queue(filled.db).get(int(said.out))["payload"] == expected
+            with jobd.Queue(filled.db) as queue:
+                assert queue.get(int(said.out))["payload"] == expected
 
 
 def test_the_fuzz_itself_can_fail(filled: House) -> None:

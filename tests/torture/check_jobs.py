@@ -87,7 +87,8 @@ def a_request_is_one_job(e: Evidence) -> Iterator[str]:
     """Repeating a call with its request id returns the same job."""
     by_request = defaultdict(set)
     for ack in e.told("ack"):
-        if ack["request_id"]:
+        # With a unique key as well the answer may be that key's holder, for as long as it lives.
+        if ack["request_id"] and (ack["created"] or not ack["unique_key"]):
             by_request[ack["request_id"]].add(ack["id"])
     for row in e.jobs.values():
         if row.request_id:
