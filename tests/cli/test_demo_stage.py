@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobd.cli import demo
+from jobd.cli.demo_signals import ENDING
 from jobd.cli.demo_stage import MARK, own_directory
 from jobd.cli.main import main
 from jobd.queue import Queue
@@ -17,6 +18,16 @@ from tests.faults.disk import mounted
 
 ROOT = Path(__file__).parents[2]
 Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _signals_of_the_tests() -> Iterator[None]:
+    """A demo that was ended leaves signals ignored, which pytest must not inherit."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 
 def refused(capsys: Said, *words: str, status: int = 2) -> str:
