@@ -78,8 +78,16 @@ def main() -> int:
                 failed.append(unit)
     for unit in failed:
         print(f"\n{'=' * 20} {unit.name}\n{unit.said}")
+    failed = [unit for unit in failed if not _passes_alone(unit, options)]
     print(f"{'FAILED' if failed else 'passed'} in {time.monotonic() - began:.0f} s")
     return 1 if failed else 0
+
+
+def _passes_alone(unit: Unit, options: list[str]) -> bool:
+    """Once more with the machine to itself: what fails only beside others is told, and no more."""
+    again = run(unit, options)
+    print(f"{unit.name} alone: {again.said.strip().rpartition(chr(10))[2]}", flush=True)
+    return again.good
 
 
 if __name__ == "__main__":
