@@ -419,7 +419,9 @@ def run(script: str, *arguments: Any) -> list[str]:
     """The lines that a program of its own prints; an alarm ends one that hangs."""
     start = "import os, signal, sys, threading\nfrom jobd import Queue\nsignal.alarm(20)\n"
     done = subprocess.run(
-        [sys.executable, "-c", start + script, *map(str, arguments)],
+        # Python 3.12 and newer warn of a fork beside threads, which is what is tried here.
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", start + script,
+         *map(str, arguments)],
         capture_output=True, text=True, check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -481,7 +483,6 @@ print(queue.enqueue("parent"))
 """
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="warns of a fork beside threads")
 @pytest.mark.parametrize("call", [("enqueue", "t"), ("close",)])
 def test_a_fork_amid_another_thread_s_call(path: Path, call: tuple[str, ...]) -> None:
     """The child does not wait for a lock whose holder it does not have, whatever it calls first."""

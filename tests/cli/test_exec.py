@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.daemon.harness import DEADLINE, House
-from tests.daemon.test_commands import captured, logs, until
+from tests.daemon.villain import captured, logs, until
 from tests.daemon.warm import Starter
 
 

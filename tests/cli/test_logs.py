@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.test_exec import Verb
 from tests.daemon.harness import House, close_gates
-from tests.daemon.test_commands import logs, until
+from tests.daemon.villain import logs, until
 from tests.daemon.warm import Starter
 
 HANDLERS = r"""

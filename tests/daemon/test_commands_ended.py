@@ -9,7 +9,7 @@ import pytest
 
 from jobd.daemon.program import Stopper
 from tests.daemon.harness import House
-from tests.daemon.test_commands import Villain, until
+from tests.daemon.villain import Villain, until
 
 EVERYONE = ("deaf-child", "deaf-session", "daemon", "bare", "hidden", "deaf-hidden")
 """Children that ignore SIGTERM, that left the session, that closed their descriptors, and both."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.harness import House
-from tests.daemon.test_commands import logs, until
+from tests.daemon.villain import logs, until
 
 MAX = 64 * 1024
 MARK = re.compile(rb"\n\[jobd: (\d+) bytes cut\]\n")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.daemon.harness import House
-from tests.daemon.test_commands import Villain, until
+from tests.daemon.villain import Villain, until
 
 HANDLERS = """
 @jobd.job("runs")

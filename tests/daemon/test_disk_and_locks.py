@@ -1,6 +1,5 @@
 """A full disk and a lock that another process holds: said, waited out, nothing lost."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 
 from jobd import errors
 from tests.daemon.harness import House
+from tests.faults.disk import fill, mounted
 
 HANDLERS = """
 @job("bulky")
@@ -36,32 +36,11 @@ def small_disk(house: House) -> Iterator[House]:
     """The house's database on a file system of twelve megabytes."""
     directory = house.root / "small"
     directory.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", directory], capture_output=True,
-        check=False,
-    ) if os.geteuid() == 0 else None
-    if mounted is None or mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here (that needs root)")
-    house.db = directory / "jobd.db"
-    house.handlers(HANDLERS)
-    try:
+    with mounted("-t", "tmpfs", "-o", "size=12m", "tmpfs", str(directory)):
+        house.db = directory / "jobd.db"
+        house.handlers(HANDLERS)
         yield house
-    finally:
         house.put_away()
-        subprocess.run(["umount", "-l", directory], check=True)
-
-
-def fill(directory: Path) -> Path:
-    """Leave not one free page."""
-    filler = directory / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (1 << 16, 1 << 12, 1):
-            try:
-                while True:
-                    file.write(b"\0" * size)
-            except OSError:
-                continue
-    return filler
 
 
 def test_a_full_disk_is_waited_out(small_disk: House) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from jobd.daemon.kept_output import KeptOutput
 from tests.daemon.harness import House, close_gates
-from tests.daemon.test_commands import logs, until
+from tests.daemon.villain import logs, until
 from tests.daemon.warm import Starter
 
 MAX = 64 * 1024

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.daemon.harness import House, RunningDaemon
-from tests.daemon.test_commands import Villain, until
+from tests.daemon.villain import Villain, until
 
 KILL_GRACE = 0.15
 SLACK = 1.5

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from tests.daemon.harness import House
-from tests.daemon.test_commands import logs
+from tests.daemon.villain import logs
 from tests.faults.disk import WRITES, FaultyDisk
 
 HANDLERS = """

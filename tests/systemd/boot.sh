@@ -5,7 +5,7 @@
 #   boot.sh --probe     0 when this machine would allow it
 #
 # It sees this machine's files; what it writes goes to memory and is gone afterwards. WORK is
-# /run/work in there; what WORK/start says is in WORK/output. There is no network. Needs root,
+# /run/trial in there; what WORK/start says is in WORK/output. There is no network. Needs root,
 # util-linux, and a systemd that is installed, running or not.
 set -eu
 
@@ -33,8 +33,8 @@ inside() {   # Process 1 of the namespaces, with everything of theirs still to b
     ln -s /proc/self/fd "$root/dev/fd"
     mount -t tmpfs -o mode=755 run "$root/run"
     mount -t tmpfs -o mode=1777 tmp "$root/tmp"
-    mkdir "$root/run/work" "$root/run/old"
-    mount --bind "$work" "$root/run/work"
+    mkdir "$root/run/trial" "$root/run/old"
+    mount --bind "$work" "$root/run/trial"
     [ ! -e "$work/probe" ] || exit 0
     units "$root"
     cd "$root"
@@ -60,8 +60,8 @@ units() {   # Leave the journal and nothing else of what this machine starts.
 	SuccessAction=exit
 	FailureAction=exit
 	[Service]
-	ExecStart=/run/work/start
-	StandardOutput=append:/run/work/output
+	ExecStart=/run/trial/start
+	StandardOutput=append:/run/trial/output
 	StandardError=inherit
 	END
 }

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-sys.path.insert(0, "/run/work/source")
+sys.path.insert(0, "/run/trial/source")
 
 from tests.systemd.service import (
     DB,
@@ -75,7 +75,7 @@ def installs_as_the_readme_says(journal: Journal) -> None:
     # There is no network here: what these two lines make was copied instead.
     assert commands.startswith(PROGRAM)
     run("mkdir", "/opt/jobd")
-    run("cp", "-r", "/run/work/venv", "/opt/jobd/venv")
+    run("cp", "-r", "/run/trial/venv", "/opt/jobd/venv")
     assert "Created symlink" in type_in(commands.removeprefix(PROGRAM), "alice")
     assert (shown("ActiveState"), shown("UnitFileState")) == ("active", "enabled")
     journal.event("daemon.ready", 0)

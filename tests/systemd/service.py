@@ -14,7 +14,7 @@ from typing import Any
 
 from jobd import Queue
 
-SOURCE = Path("/run/work/source")
+SOURCE = Path("/run/trial/source")
 STATE = Path("/var/lib/jobd")
 DB = STATE / "jobd.db"
 CONFIG = Path("/etc/jobd/jobd.toml")

@@ -23,7 +23,7 @@ LONGEST = 300
 START = """#!/bin/bash
 set -e
 {reach_python}
-exec /run/work/venv/bin/python -B /run/work/source/tests/systemd/promises.py
+exec /run/trial/venv/bin/python -B /run/trial/source/tests/systemd/promises.py
 """
 REACHED = sys.base_prefix.startswith("/usr")
 REACH_PYTHON = """

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tests.torture.evidence import ENDED, Evidence
+from tests.torture.evidence import ENDED, Evidence, Line
 from tests.torture.journal import BEGAN
 
 
@@ -87,8 +87,7 @@ def a_request_is_one_job(e: Evidence) -> Iterator[str]:
     """Repeating a call with its request id returns the same job."""
     by_request = defaultdict(set)
     for ack in e.told("ack"):
-        # With a unique key as well the answer may be that key's holder, for as long as it lives.
-        if ack["request_id"] and (ack["created"] or not ack["unique_key"]):
+        if ack["request_id"] and not _is_of_its_key(e, ack):
             by_request[ack["request_id"]].add(ack["id"])
     for row in e.jobs.values():
         if row.request_id:
@@ -96,6 +95,14 @@ def a_request_is_one_job(e: Evidence) -> Iterator[str]:
     for request_id, ids in by_request.items():
         if len(ids) > 1:
             yield f"request {request_id} became the jobs {sorted(ids)}"
+
+
+def _is_of_its_key(e: Evidence, ack: Line) -> bool:
+    """With a unique key as well a call may get that key's holder: not the job of its request."""
+    answered = e.jobs.get(ack["id"])
+    key = ack["unique_key"]
+    return bool(key and not ack["created"] and answered and answered.unique_key == key
+                and answered.request_id != ack["request_id"])
 
 
 def cancelled_means_asked(e: Evidence) -> Iterator[str]:

@@ -23,6 +23,11 @@ def ack(job_id: int, tag: str, **more: Any) -> Line:
             "unique_key": None, "request_id": None, **more}
 
 
+def held() -> Line:
+    """The answer of request "r" was job 2, found by the unique key of the same call."""
+    return ack(2, "0.2", request_id="r", unique_key="key", created=False)
+
+
 def intent(tag: str) -> Line:
     return {"kind": "intent", "tag": tag, "called": 1.0}
 
@@ -145,6 +150,11 @@ FABRICATED: list[tuple[str, str, Callable[[Evidence], Evidence]]] = [
     ("a_key_is_held_once", "made while the first was live", keyed(5.0)),
     ("a_request_is_one_job", "two ids", said(ack(1, "0.1", request_id="r"),
                                              ack(2, "0.2", request_id="r"))),
+    ("a_request_is_one_job", "its own job, and one it made",
+     lambda e: said(ack(1, "0.1", request_id="r"), held())(
+         row(2, unique_key="key", request_id="r")(e))),
+    ("a_request_is_one_job", "a job without its key",
+     said(ack(1, "0.1", request_id="r"), held())),
     ("cancelled_means_asked", "unasked", row(2, status="cancelled")),
     ("cancelled_means_asked", "completed after a cancel", said(*asked("cancel", 2, "pending", 20))),
     ("cancelled_means_asked", "started after a cancel",
@@ -221,6 +231,12 @@ def test_the_sound_is_found_sound() -> None:
 def test_every_check_has_a_fabricated_violation() -> None:
     """No check is without a proof that it can find something."""
     assert {check for check, _, _ in FABRICATED} == set(CHECKS)
+
+
+def test_the_holder_of_a_key_is_not_the_request_s_job() -> None:
+    """A call with both keys may get the key's holder first, and its own job when it is repeated."""
+    e = said(held(), ack(1, "0.1", request_id="r"))(row(2, unique_key="key")(sound()))
+    assert list(CHECKS["a_request_is_one_job"](e)) == []
 
 
 def test_a_key_may_be_held_again_once_it_is_free() -> None:
