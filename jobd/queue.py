@@ -91,6 +91,7 @@ class Queue:
         Options: `queue`, `priority` (-1000 to 1000, larger first), `delay` (seconds, or "10m"),
         `at` (an aware datetime, or ISO 8601 text), `timeout` (seconds, or "30s"), `max_retries`,
         `unique_key` (at most one live job with it), `request_id` (at most one job ever with it).
+        With both, the live holder of the key may be returned; the request id is then still free.
 
         Raises:
             BadInput: the job cannot be stored as it is; nothing was written.

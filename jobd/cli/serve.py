@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import jobd.queue  # noqa: F401 - handlers ask for it late, when other files may
 from jobd import errors
 from jobd.cli.options import Settings, config_file, handler_flags, search_path, settings
 from jobd.core.config import Config
+from jobd.core.registry import Handler
 from jobd.daemon.daemon import Daemon
 from jobd.daemon.handlers import load_handlers
 from jobd.daemon.kept_code import keep_code
@@ -45,12 +46,7 @@ def serve(args: argparse.Namespace) -> int:
     lock = DaemonLock(found.db)
     _take(lock, found.db, systemd, wait=not args.no_wait)
     share_streams()
-    handlers = load_handlers(found.config.pool.handlers, search_path(found.config))
-    if handlers:
-        keep_code()
-    else:
-        print("jobd: no handlers are configured, so only commands run; name their module with "
-              "--handlers MODULE or the setting pool.handlers", file=sys.stderr)
+    handlers = _handlers(found.config)
     writer = start_log(found.config)
 
     def reload() -> Config:
@@ -60,10 +56,7 @@ def serve(args: argparse.Namespace) -> int:
 
     try:
         daemon = Daemon(found.db, found.config, handlers, reload, systemd)
-        if sys.stderr.isatty():
-            print(f"jobd: pid {os.getpid()} on {found.db}; Ctrl-C lets running jobs finish "
-                  f"({found.config.timing.shutdown_grace:g} s), a second Ctrl-C does not wait",
-                  file=sys.stderr)
+        _greet(found)
         status = daemon.run()
     finally:
         writer.stop(LAST_LINES)
@@ -73,6 +66,25 @@ def serve(args: argparse.Namespace) -> int:
         sys.stderr.flush()
     # Threads that would not stop must not hold up the exit; what they ran is marked as left.
     os._exit(status)
+
+
+def _handlers(config: Config) -> Mapping[str, Handler]:
+    """The handlers by job type, with the code that their processes will begin from."""
+    handlers = load_handlers(config.pool.handlers, search_path(config))
+    if handlers:
+        keep_code()
+    else:
+        print("jobd: no handlers are configured, so only commands run; name their module with "
+              "--handlers MODULE or the setting pool.handlers", file=sys.stderr)
+    return handlers
+
+
+def _greet(found: Settings) -> None:
+    """Tell a person at a terminal how this ends."""
+    if sys.stderr.isatty():
+        print(f"jobd: pid {os.getpid()} on {found.db}; Ctrl-C lets running jobs finish "
+              f"({found.config.timing.shutdown_grace:g} s), a second Ctrl-C does not wait",
+              file=sys.stderr)
 
 
 def _reader(args: argparse.Namespace) -> Callable[[], Settings]:

@@ -1,13 +1,17 @@
 """What this daemon can run: its handlers, and what the configuration says about them."""
 
+import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from jobd.core.command import EXEC
 from jobd.core.config import Config
 from jobd.core.job import Isolation, Job
 from jobd.core.registry import Handler
 from jobd.core.retry import Policy
+from jobd.core.version import VERSION
 from jobd.daemon.attempt import Attempt
 from jobd.store import claims, daemons
 from jobd.store.daemons import DaemonIdentity, JobType
@@ -99,3 +103,16 @@ class Crew:
             )
             for handler in self.handlers.values()
         ]
+
+
+def new_identity() -> DaemonIdentity:
+    """Who this incarnation is: another one at every start, whatever the pid."""
+    pid = os.getpid()
+    return DaemonIdentity(f"{pid}-{secrets.token_hex(4)}", pid, _boot_id(), VERSION)
+
+
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None

@@ -3,7 +3,6 @@
 import os
 import platform
 import random
-import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,7 +18,7 @@ from jobd.daemon.census import exhausted
 from jobd.daemon.change_watch import ChangeWatch
 from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.context import Surroundings
-from jobd.daemon.crew import Crew
+from jobd.daemon.crew import Crew, new_identity
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
@@ -44,7 +43,6 @@ from jobd.daemon.worker import Inbox, JobWorker, WorkerPool
 from jobd.log import logger
 from jobd.store import claims, daemons
 from jobd.store.connection import Database
-from jobd.store.daemons import DaemonIdentity
 from jobd.store.opening import open_database
 
 TICK = 0.5
@@ -79,7 +77,7 @@ class Daemon:
         )
         self._steps = StepDetector(clock.now_ms(), clock.monotonic(), clock.asleep())
         self.report = Report()
-        self.identity = _identity()
+        self.identity = new_identity()
         self._crew = Crew(handlers, config, self.identity, self._announced)
         self._wakeup = Wakeup(path)
         self._pool = WorkerPool(config.pool.workers, self._worker)
@@ -88,6 +86,10 @@ class Daemon:
         self._writer = self._open_writer(path)
         self.dispatcher = self._dispatcher(path)
         self._place = Place(path)
+        self._watch_over(path)
+
+    def _watch_over(self, path: Path) -> None:
+        """Make all that looks at the work from beside it: sweeps, alerts, signs of life."""
         self._changes = ChangeWatch(self.dispatcher.submit, self.hand.in_threads)
         self._alerts = Alerts(path, lambda: self._crew.config, self.dispatcher.submit)
         self.report.tell = self._alerts.of_outcome
@@ -95,14 +97,15 @@ class Daemon:
             path, self._crew, self._pool, self.hand, self.dispatcher,
             self._running_clock, self._left_behind, self._alerts, self._changes,
         )
-        self._upkeep = Upkeep(path, self._crew, self.dispatcher, self.hand, self.report)
-        metrics = MetricsFile(path, self._crew, self.report.meter, self._upkeep)
-        self._sweeper = Sweeper(self.report.meter.counted(
-            [*self._patrol.sweeps(), self._upkeep.sweep(), metrics.sweep(),
-             Pulse(path, self.report.meter.counters).sweep()]
+        upkeep = Upkeep(path, self._crew, self.dispatcher, self.hand, self.report)
+        meter = self.report.meter
+        metrics = MetricsFile(path, self._crew, meter, upkeep)
+        self._sweeper = Sweeper(meter.counted(
+            [*self._patrol.sweeps(), upkeep.sweep(), metrics.sweep(),
+             Pulse(path, meter.counters).sweep()]
         ), path)
         self._vitals = Vitals(
-            systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report
+            self._systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report
         )
 
     def run(self) -> int:
@@ -286,15 +289,3 @@ class Daemon:
         })
         return JobWorker(name, inbox, self.dispatcher.ended, surroundings,
                          self._running_clock.running, runners)
-
-
-def _identity() -> DaemonIdentity:
-    pid = os.getpid()
-    return DaemonIdentity(f"{pid}-{secrets.token_hex(4)}", pid, _boot_id(), VERSION)
-
-
-def _boot_id() -> str | None:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None

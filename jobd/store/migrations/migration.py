@@ -1,6 +1,7 @@
 """What a migration is, and the one way to rebuild a table that SQLite cannot alter."""
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +16,7 @@ class Loss:
     status: str | None = None
 
 
-class Migration:
+class Migration(ABC):
     """One step of the schema. The migrator runs it and its record in one transaction.
 
     Its SQL is history: once released it never changes, and it imports nothing that may change.
@@ -30,8 +31,9 @@ class Migration:
     written_anew: ClassVar[tuple[str, ...]] = ()
     """Those of them whose rows the next daemon writes again: dropping them loses nothing."""
 
+    @abstractmethod
     def up(self, db: sqlite3.Connection) -> None:
-        raise NotImplementedError  # every migration says how
+        """Take the step; every migration says how."""
 
     def down(self, db: sqlite3.Connection) -> None:
         for table in self.drops:
