@@ -13,7 +13,7 @@ from typing import NamedTuple
 from jobd.core.job import Job
 from jobd.core.lifecycle import CLAIM
 from jobd.store.reading import MANY, Record, records
-from jobd.store.verbs import UNCOMMON, quoted
+from jobd.store.verbs import UNCOMMON, WITHOUT_HANDLER, quoted
 
 PROMOTED_AT_ONCE = 1_000
 
@@ -166,10 +166,11 @@ def _long_payloads(db: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]
 
 
 def promote_due(db: sqlite3.Connection, now: int) -> int:
-    """Make up to 1,000 rows ready whose time has come; returns how many."""
+    """Make up to 1,000 rows ready whose time has come, items of batches for their feeder; returns
+    how many."""
     rows = db.execute(
         """
-        UPDATE job_queue SET ready = 1, due_at = NULL WHERE id IN (
+        UPDATE job_queue SET ready = batch_id IS NULL, due_at = NULL WHERE id IN (
             SELECT id FROM job_queue WHERE ready = 0 AND due_at <= ?
                 AND status IN ('pending', 'retrying')
             ORDER BY due_at LIMIT ?
@@ -201,10 +202,9 @@ def set_aside_without_handler(db: sqlite3.Connection, ids: Sequence[int]) -> Non
 def bring_back_handled(db: sqlite3.Connection, job_types: Collection[str]) -> int:
     """Put jobs back in line whose type has a handler now; returns how many."""
     rows = db.execute(
-        """
+        f"""
         UPDATE job_queue SET ready = 1
-        WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')
-            AND job_type IN (SELECT value FROM json_each(?))
+        WHERE {WITHOUT_HANDLER} AND job_type IN (SELECT value FROM json_each(?))
         RETURNING id
         """,
         (json.dumps(list(job_types)),),

@@ -6,6 +6,7 @@ from jobd.core.health import HealthFacts
 from jobd.store.claims import next_in_line
 from jobd.store.overview import daemons, dead_letters, workers
 from jobd.store.reading import MANY, records, snapshot
+from jobd.store.verbs import WITHOUT_HANDLER
 
 COUNTED = 100_000
 
@@ -17,7 +18,7 @@ _ZOMBIES = f"""
 _WITHOUT_HANDLER = f"""
     SELECT job_type, count(*) FROM (
         SELECT job_type FROM job_queue
-        WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying') LIMIT {COUNTED}
+        WHERE {WITHOUT_HANDLER} LIMIT {COUNTED}
     ) GROUP BY job_type ORDER BY count(*) DESC
 """
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jobd.store.claims import READY_SINCE
 from jobd.store.overview import daemons, workers
 from jobd.store.reading import Record, records, snapshot
-from jobd.store.verbs import UNCOMMON
+from jobd.store.verbs import UNCOMMON, WITHOUT_HANDLER
 
 COUNTED = 50_000
 """Jobs are counted so far in each status, and ready ones in all queues together."""
@@ -101,8 +101,7 @@ _COUNTS = " UNION ALL ".join(
     UNION ALL SELECT 'waiting', (SELECT count(*) FROM (
         SELECT 1 FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL LIMIT {COUNTED}))
     UNION ALL SELECT 'without_handler', (SELECT count(*) FROM (
-        SELECT 1 FROM job_queue WHERE ready = 0 AND due_at IS NULL
-        AND status IN ('pending', 'retrying') LIMIT {COUNTED}))
+        SELECT 1 FROM job_queue WHERE {WITHOUT_HANDLER} LIMIT {COUNTED}))
 """
 
 

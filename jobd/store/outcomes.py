@@ -52,7 +52,7 @@ retry = move_write(
      "next_retry_at", "retry_delay_ms"),
     f"""{_FAILURE}, {_BACK_IN_LINE}, retry_count = new.retry_count,
     rescue_count = new.rescue_count, next_retry_at = new.next_retry_at,
-    retry_delay_ms = new.retry_delay_ms, ready = new.next_retry_at <= :now,
+    retry_delay_ms = new.retry_delay_ms, ready = new.next_retry_at <= :now AND batch_id IS NULL,
     due_at = CASE WHEN new.next_retry_at > :now THEN new.next_retry_at END""",
 )
 
@@ -74,14 +74,16 @@ give_up = move_write(
 release = move_write(
     RELEASE,
     (),
-    f"{_BACK_IN_LINE}, scheduled_at = NULL, next_retry_at = NULL, retry_delay_ms = NULL, ready = 1",
+    f"""{_BACK_IN_LINE}, scheduled_at = NULL, next_retry_at = NULL, retry_delay_ms = NULL,
+    ready = batch_id IS NULL""",
 )
 
 snooze = move_write(
     SNOOZE,
     ("scheduled_at", "snooze_count"),
     f"""{_BACK_IN_LINE}, snooze_count = new.snooze_count, scheduled_at = new.scheduled_at,
-    next_retry_at = NULL, retry_delay_ms = NULL, ready = new.scheduled_at <= :now,
+    next_retry_at = NULL, retry_delay_ms = NULL,
+    ready = new.scheduled_at <= :now AND batch_id IS NULL,
     due_at = CASE WHEN new.scheduled_at > :now THEN new.scheduled_at END""",
 )
 

@@ -4,7 +4,7 @@ import sqlite3
 
 from jobd.core.lifecycle import COMPLETED, PENDING, JobStatus
 from jobd.store.reading import MANY, Record, records
-from jobd.store.verbs import UNCOMMON
+from jobd.store.verbs import UNCOMMON, UNFED, WITHOUT_HANDLER
 
 RECENT = 5
 COUNTED = 100_000
@@ -15,8 +15,8 @@ _COUNTS = f"""
     SELECT 'every', count(*) FROM job_queue
     UNION ALL SELECT 'waiting', count(*) FROM job_queue WHERE ready = 1
     UNION ALL SELECT 'waiting', count(*) FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL
-    UNION ALL SELECT 'waiting', count(*) FROM job_queue
-        WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')
+    UNION ALL SELECT 'waiting', count(*) FROM job_queue WHERE {WITHOUT_HANDLER}
+    UNION ALL SELECT 'waiting', count(*) FROM job_queue WHERE {UNFED}
     UNION ALL SELECT 'running', count(*) FROM job_queue
         WHERE execution_over = 0 AND status = 'running'
     UNION ALL SELECT status, count(*) FROM job_queue
@@ -37,8 +37,9 @@ _QUEUES = f"""
         UNION ALL SELECT queue, 0, count(*), 0, NULL FROM job_queue
             WHERE ready = 0 AND due_at IS NOT NULL GROUP BY queue
         UNION ALL SELECT queue, 0, count(*), 0, NULL FROM job_queue
-            WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')
-            GROUP BY queue
+            WHERE {WITHOUT_HANDLER} GROUP BY queue
+        UNION ALL SELECT (SELECT queue FROM batch_jobs WHERE id = batch_id), 0, count(*), 0, NULL
+            FROM job_queue WHERE {UNFED} GROUP BY batch_id
         UNION ALL SELECT queue, 0, 0, count(*), NULL FROM job_queue
             WHERE execution_over = 0 GROUP BY queue
         UNION ALL SELECT name, 0, 0, 0, NULL FROM queues

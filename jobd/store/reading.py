@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jobd.core.lifecycle import COMPLETED, PENDING, RUNNING, JobStatus
-from jobd.store.verbs import UNCOMMON
+from jobd.store.verbs import UNCOMMON, UNFED, WITHOUT_HANDLER
 
 Record = dict[str, Any]
 
@@ -23,11 +23,11 @@ FEW = 10_000
 soon enough.
 """
 
-_WAITING_IDS = """
+_WAITING_IDS = f"""
     SELECT id FROM job_queue WHERE ready = 1
     UNION ALL SELECT id FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL
-    UNION ALL SELECT id FROM job_queue
-        WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')
+    UNION ALL SELECT id FROM job_queue WHERE {WITHOUT_HANDLER}
+    UNION ALL SELECT id FROM job_queue WHERE {UNFED}
     LIMIT ?
 """
 

@@ -12,6 +12,16 @@ from dataclasses import dataclass
 from jobd.core.lifecycle import CANCEL, REVIVE, JobStatus, Move, Request, answer
 from jobd.store.verbs import UNCOMMON, quoted
 
+REVIVED = f"""
+    status = '{REVIVE.target}', ready = batch_id IS NULL, due_at = NULL,
+    retry_count = 0, rescue_count = 0, snooze_count = 0, scheduled_at = NULL,
+    next_retry_at = NULL, retry_delay_ms = NULL, dead_letter_reason = NULL,
+    moved_to_dead_letter_at = NULL, completed_at = NULL, worker_id = NULL,
+    claimed_at = NULL, started_at = NULL, timed_out_at = NULL, cancel_requested_at = NULL,
+    release_requested_at = NULL, stop_requested_at = NULL
+"""
+"""What is set in a row that comes back with fresh counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replied:
@@ -76,13 +86,7 @@ def _revive(db: sqlite3.Connection, job_id: int) -> int | None:
     if holder is not None:
         return int(holder[0])
     db.execute(
-        f"""UPDATE job_queue SET status = '{REVIVE.target}', ready = 1, due_at = NULL,
-        retry_count = 0, rescue_count = 0, snooze_count = 0, scheduled_at = NULL,
-        next_retry_at = NULL, retry_delay_ms = NULL, dead_letter_reason = NULL,
-        moved_to_dead_letter_at = NULL, completed_at = NULL, worker_id = NULL,
-        claimed_at = NULL, started_at = NULL, timed_out_at = NULL, cancel_requested_at = NULL,
-        release_requested_at = NULL, stop_requested_at = NULL
-        WHERE {_guard(REVIVE)} AND execution_over = 1""",
+        f"UPDATE job_queue SET {REVIVED} WHERE {_guard(REVIVE)} AND execution_over = 1",
         {"id": job_id},
     )
     return None
@@ -90,7 +94,7 @@ def _revive(db: sqlite3.Connection, job_id: int) -> int | None:
 
 def _due_now(db: sqlite3.Connection, job_id: int, now: int) -> None:
     db.execute(
-        """UPDATE job_queue SET next_retry_at = :now, ready = 1, due_at = NULL
+        """UPDATE job_queue SET next_retry_at = :now, ready = batch_id IS NULL, due_at = NULL
         WHERE id = :id AND status = 'retrying'""",
         {"id": job_id, "now": now},
     )

@@ -69,6 +69,12 @@ _BELONGINGS = (
     WHERE job_id IS NOT NULL AND job_id IN (SELECT value FROM json_each(?))""",
 )
 
+_OF_ITEMS = (
+    "DELETE FROM batch_checkpoints WHERE job_id IN (SELECT value FROM json_each(?))",
+    "DELETE FROM batch_items WHERE job_id IN (SELECT value FROM json_each(?))",
+)
+_JOBS = "DELETE FROM job_queue WHERE id IN (SELECT value FROM json_each(?))"
+
 
 def look(db: sqlite3.Connection, expiry: Expiry, after: int, now: int) -> Found:
     """Walk over some rows with ids above `after` and tell which may be deleted."""
@@ -96,10 +102,18 @@ def _delete(db: sqlite3.Connection, expiry: Expiry, ids: Sequence[int]) -> list[
         WHERE id IN (SELECT value FROM json_each(:ids)) AND {_EXPIRED}""",
         _values(expiry) | {"ids": json.dumps(list(ids))},
     ).fetchone()[0]
-    for statement in _BELONGINGS:
-        db.execute(statement, (going,))
-    db.execute("DELETE FROM job_queue WHERE id IN (SELECT value FROM json_each(?))", (going,))
+    _delete_all(db, going, _BELONGINGS)
     return [int(job_id) for job_id in json.loads(going)]
+
+
+def delete_items(db: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Delete these items of a batch with all that belongs to them, whatever their status."""
+    _delete_all(db, json.dumps(list(ids)), (*_BELONGINGS, *_OF_ITEMS))
+
+
+def _delete_all(db: sqlite3.Connection, ids: str, belongings: Sequence[str]) -> None:
+    for statement in (*belongings, _JOBS):
+        db.execute(statement, (ids,))
 
 
 def existing(db: sqlite3.Connection, ids: Sequence[int]) -> set[int]:

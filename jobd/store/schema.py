@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from jobd.core.batch import ITEM_STATUS, BatchStatus, ErrorHandling
 from jobd.core.lifecycle import FailureType, JobStatus, arrows
 from jobd.store.connection import APPLICATION_ID
 from jobd.store.create_table import Table, check_in, normal_text
@@ -116,14 +117,32 @@ def birth_trigger_sql() -> str:
     )
 
 
+def item_view_sql() -> str:
+    """The view that says where each item of a batch is, by the status of its job."""
+    cases = "\n        ".join(f"WHEN '{job}' THEN '{ITEM_STATUS[job]}'" for job in JobStatus)
+    return f"""
+    CREATE VIEW batch_item_status AS
+    SELECT i.batch_job_id, i.position, i.job_id, i.topic, i.tier,
+        CASE j.status {cases} END AS status,
+        j.status AS job_status, j.attempt, j.retry_count, j.failure_type, j.error_message,
+        j.dead_letter_reason, coalesce(i.parameters, j.payload) AS parameters, j.result,
+        i.progress, i.estimated_time, i.created_at, j.claimed_at, j.started_at,
+        coalesce(j.completed_at, j.moved_to_dead_letter_at) AS ended_at
+    FROM batch_items AS i JOIN job_queue AS j ON j.id = i.job_id
+    """
+
+
 def _as_the_enums_say(shape: Shape) -> Shape:
     parts = dict(shape.parts)
     parts["trigger", "job_queue_moves"] = normal_text(move_trigger_sql())
     parts["trigger", "job_queue_births"] = normal_text(birth_trigger_sql())
+    parts["view", "batch_item_status"] = normal_text(item_view_sql())
     for table, column, values in (
         ("job_queue", "status", list(JobStatus)),
         ("job_queue", "failure_type", list(FailureType)),
         ("job_attempts", "failure_type", list(FailureType)),
+        ("batch_jobs", "status", list(BatchStatus)),
+        ("batch_jobs", "error_handling", list(ErrorHandling)),
     ):
         parts["table", table] = _with_check(shape.table(table), column, values)
         shape = replace(shape, parts=parts)

@@ -14,6 +14,12 @@ Write = Callable[[sqlite3.Connection, Sequence[Any], int], list[int]]
 UNCOMMON = "status <> 'pending' AND status <> 'running' AND status <> 'completed'"
 """The condition of the index job_queue_uncommon; a query repeats it, or the index is not taken."""
 
+_WAITS_FOR_NO_TIME = "ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')"
+WITHOUT_HANDLER = f"{_WAITS_FOR_NO_TIME} AND batch_id IS NULL"
+"""The condition of the index job_queue_without_handler."""
+UNFED = f"{_WAITS_FOR_NO_TIME} AND batch_id IS NOT NULL"
+"""Items that their batch has not let go yet: in the index job_queue_batch_waiting."""
+
 
 def quoted(statuses: Sequence[JobStatus]) -> str:
     """Statuses as the inside of an SQL IN (...)."""

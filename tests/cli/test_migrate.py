@@ -122,7 +122,7 @@ def test_down_asks_and_does(jobd: Jobd, path: Path) -> None:
     status, out, _ = jobd("down", "--to", "2", "--map", "zombie=failed")
     backup = Path(out.splitlines()[0].removeprefix("backup: "))
     assert (status, out.splitlines()[-1]) == (0, "the schema is version 2")
-    assert backup.name.startswith("jobd.db.backup-v7-")
+    assert backup.name.startswith(f"jobd.db.backup-v{LATEST}-")
     assert backup.exists()
     assert jobd("down")[1].endswith("the schema is version 1\n")
     assert json.loads(jobd("up", "--json")[1])["version"] == LATEST
@@ -144,8 +144,8 @@ def test_mark_applied_mends_a_record(jobd: Jobd, path: Path) -> None:
     assert jobd("mark-applied", "3")[1].startswith("recorded as applied: 003 allow_nine_statuses")
     assert jobd("verify")[0] == 0
     jobd("down")
-    assert jobd("mark-applied", "7")[0] == 78
-    assert jobd("mark-applied", "7", "--force")[0] == 0
+    assert jobd("mark-applied", str(LATEST))[0] == 78
+    assert jobd("mark-applied", str(LATEST), "--force")[0] == 0
 
 
 @pytest.mark.parametrize("words", [["up"], ["down"], ["mark-applied", "1"], ["repair"]])

@@ -191,7 +191,7 @@ def test_a_backup_holds_what_was_before(database: Database, tmp_path: Path) -> N
     fill(database.connection)
     before = jobs(database.connection)
     change = MigrationManager(database).down(NOW, 6)
-    assert change.backup == tmp_path / "jobd.db.backup-v7-20231114T221320Z"
+    assert change.backup == tmp_path / f"jobd.db.backup-v{LATEST}-20231114T221320Z"
     assert stat.S_IMODE(change.backup.stat().st_mode) == 0o600
     with closing(open_database(change.backup, now=NOW, check="drift")) as copy:
         assert jobs(copy.connection) == before
@@ -267,8 +267,8 @@ def test_mark_applied_wants_to_see_the_tables(database: Database) -> None:
     found = [(d.object, d.problem) for d in manager.verify()]
     assert found[0][0] == "operator_actions"
     assert "though migration 007 (record_operators) is recorded as applied" in found[0][1]
-    with pytest.raises(errors.BadInput, match="no version 8"):
-        manager.mark_migration_as_applied(8, NOW)
+    with pytest.raises(errors.BadInput, match=f"no version {LATEST + 1}"):
+        manager.mark_migration_as_applied(LATEST + 1, NOW)
 
 
 def test_a_table_whose_migration_is_said_to_be_rolled_back(database: Database) -> None:

@@ -149,9 +149,9 @@ def test_a_damaged_schema_is_told(path: Path) -> None:
 
 @pytest.mark.parametrize("check", ["version", "drift"])
 @pytest.mark.parametrize(("version", "way_out"), [
-    (3, "is version 3, older than 7, which this jobd needs (`jobd migrate up`)"),
-    (99, "is version 99, newer than 7, the latest that this jobd knows: upgrade jobd, or go back "
-         "with the newer one (`jobd migrate down --to 7`)"),
+    (3, f"is version 3, older than {LATEST}, which this jobd needs (`jobd migrate up`)"),
+    (99, f"is version 99, newer than {LATEST}, the latest that this jobd knows: upgrade jobd, or "
+         f"go back with the newer one (`jobd migrate down --to {LATEST}`)"),
 ])
 def test_another_version_is_refused_with_the_way_out(
     check: str, version: int, way_out: str, path: Path
@@ -183,5 +183,6 @@ def test_a_client_notices_that_the_schema_moved(path: Path) -> None:
     with closing(open_database(path, now=NOW)) as client:
         with closing(open_database(path, now=NOW, check="none")) as other:
             MigrationManager(other).down(NOW, 5)
-        with pytest.raises(errors.SchemaChanged, match="from version 7 to 5"), client.transaction():
+        moved = f"from version {LATEST} to 5"
+        with pytest.raises(errors.SchemaChanged, match=moved), client.transaction():
             raise AssertionError("no write begins")

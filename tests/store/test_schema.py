@@ -107,7 +107,7 @@ def column_mutations(name: str, table: Table) -> Iterator[Mutation]:
         if "'" in (check := clauses.get("check", "")):
             first = re.findall(r"'\w+'", check)[0]
             checks |= {"a narrow": check.replace(f"{first} , ", "", 1),
-                       "a wide": check.replace(first, f"'paused' , {first}", 1)}
+                       "a wide": check.replace(first, f"'odd' , {first}", 1)}
         for which, text in checks.items():
             yield Mutation(f"{about} has {which} check", about, altered(check=text))
         if "not" not in clauses:
@@ -160,14 +160,17 @@ def index_mutations(name: str, index: Index) -> Iterator[Mutation]:
     columns = [column.strip() for column in index.columns.split(",")]
     yield Mutation(f"{name} dropped", name, changed(("index", name), None))
     other_table = "queues" if index.table == "job_queue" else "job_queue"
-    for what, new in {
+    changes = {
         "unique": replace(index, unique=not index.unique),
         "where": replace(index, where=f"{columns[0].split()[0]} IS NOT NULL AND 1"),
         "all rows": replace(index, where=""),
         "columns": replace(index, columns=f"{index.columns}, 1"),
         "first column": replace(index, columns=f"{columns[0].split()[0]} COLLATE NOCASE"),
         "table": Index(other_table, "paused_at" if other_table == "queues" else "id", False, ""),
-    }.items():
+    }
+    for what, new in changes.items():
+        if new == index:
+            continue
         sql = {**changed(("index", name), None), ("index", name): index_sql(name, new)}
         yield Mutation(f"{name} has another {what}", name, sql)
 
@@ -175,8 +178,18 @@ def index_mutations(name: str, index: Index) -> Iterator[Mutation]:
 def trigger_mutations(name: str) -> Iterator[Mutation]:
     key, text = ("trigger", name), EXPECTED.sql["trigger", name]
     yield Mutation(f"{name} dropped", name, changed(key, None))
-    for old, new in (("BEFORE", "AFTER"), ("ABORT", "FAIL"), ("'pending'", "'retrying'")):
+    for old, new in (("BEFORE", "AFTER"), ("AFTER", "BEFORE"), ("ABORT", "FAIL"),
+                     ("'pending'", "'retrying'"), ("'cancelled'", "'retrying'")):
+        if old not in text:
+            continue
         yield Mutation(f"{name} has {new}", name, changed(key, text.replace(old, new, 1)))
+
+
+def view_mutations(name: str) -> Iterator[Mutation]:
+    key, text = ("view", name), EXPECTED.sql["view", name]
+    yield Mutation(f"{name} dropped", name, changed(key, None))
+    yield Mutation(f"{name} tells otherwise", name,
+                   changed(key, text.replace("THEN 'failed'", "THEN 'completed'", 1)))
 
 
 def record_mutations() -> Iterator[Mutation]:
@@ -186,8 +199,8 @@ def record_mutations() -> Iterator[Mutation]:
                        (f"PRAGMA user_version = {version}",))
     for migration in MIGRATIONS:
         v = migration.version
-        about = next(t for t in ("operator_actions", "daemons", "job_attempts", "job_queue")
-                     if t in migration.drops or t == "job_queue")
+        tables = ("batch_jobs", "operator_actions", "daemons", "job_attempts", "job_queue")
+        about = next(t for t in tables if t in migration.drops or t == "job_queue")
         yield Mutation(f"record {v} removed", about, sql,
                        (f"DELETE FROM schema_migrations WHERE version = {v}",))
         for more in ((), (f"PRAGMA user_version = {v - 1}",)):
@@ -210,6 +223,8 @@ def mutations() -> Iterator[Mutation]:
             yield from index_mutations(name, part)
         elif kind == "trigger":
             yield from trigger_mutations(name)
+        elif kind == "view":
+            yield from view_mutations(name)
     yield from record_mutations()
     table = "CREATE TABLE odd (a TEXT)"
     yield Mutation("a table added", "odd", {**EXPECTED.sql, ("table", "odd"): table})

@@ -2,16 +2,25 @@
 
 import re
 from contextlib import closing
+from enum import StrEnum
 
 import pytest
 
+from jobd.core.batch import BatchStatus, ErrorHandling
 from jobd.core.lifecycle import LIVE, FailureType, JobStatus
 from jobd.store import schema
 from jobd.store.create_table import normal_text, read_index, read_table
 from jobd.store.migrations import MIGRATIONS
 from jobd.store.migrations.m004_fence_attempts import BIRTHS, INDEXES, MOVES
+from jobd.store.migrations.m008_add_batches import ITEM_STATUS
 
 LATEST = len(MIGRATIONS)
+ENUMS: dict[tuple[str, str], type[StrEnum]] = {
+    ("", "status"): JobStatus,
+    ("", "failure_type"): FailureType,
+    ("batch_jobs", "status"): BatchStatus,
+    ("batch_jobs", "error_handling"): ErrorHandling,
+}
 
 
 def test_versions_count_from_one() -> None:
@@ -28,17 +37,19 @@ def test_a_version_is_only_what_its_migrations_make(version: int) -> None:
 
 
 def test_the_frozen_triggers_are_those_of_the_state_machine() -> None:
-    """The text in migration 004 is what the table of moves generates."""
+    """The texts in migrations 004 and 008 are what the tables of moves and statuses generate."""
     assert normal_text(MOVES) == normal_text(schema.move_trigger_sql())
     assert normal_text(BIRTHS) == normal_text(schema.birth_trigger_sql())
+    assert normal_text(ITEM_STATUS) == normal_text(schema.item_view_sql())
 
 
 def test_the_frozen_checks_are_the_enums() -> None:
     """Migrations alone allow exactly the statuses and failure types of the enums."""
     with closing(schema.build(MIGRATIONS)) as db:
-        for (sql,) in db.execute("SELECT sql FROM sqlite_schema WHERE type = 'table'").fetchall():
+        tables = "SELECT name, sql FROM sqlite_schema WHERE type = 'table'"
+        for name, sql in db.execute(tables).fetchall():
             for column, clauses in read_table(sql).columns.items():
-                enum = {"status": JobStatus, "failure_type": FailureType}.get(column)
+                enum = ENUMS.get((name, column), ENUMS.get(("", column)))
                 if enum:
                     assert set(re.findall(r"'(\w+)'", clauses["check"])) == set(enum)
 

@@ -7,6 +7,7 @@ from jobd.store.migrations.m004_fence_attempts import FenceAttempts
 from jobd.store.migrations.m005_keep_attempts import KeepAttempts
 from jobd.store.migrations.m006_know_daemons import KnowDaemons
 from jobd.store.migrations.m007_record_operators import RecordOperators
+from jobd.store.migrations.m008_add_batches import AddBatches
 from jobd.store.migrations.migration import Loss, Migration
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -17,6 +18,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     KeepAttempts(),
     KnowDaemons(),
     RecordOperators(),
+    AddBatches(),
 )
 
 __all__ = ["MIGRATIONS", "Loss", "Migration"]

@@ -1,0 +1,126 @@
+"""How a batch moves as a whole: it is stopped, ends with its last item, and is opened again.
+
+Every verb runs inside one `transaction()`.
+"""
+
+import sqlite3
+from typing import NamedTuple
+
+from jobd.core.batch import OPEN, BatchStatus, ErrorHandling, callback_job
+from jobd.errors import NotFound, Refused
+from jobd.store.enqueue import enqueue
+from jobd.store.reading import Record, records
+
+QUOTED = ", ".join(f"'{status}'" for status in OPEN)
+IS_OPEN = f"status IN ({QUOTED})"
+_ALL_ENDED = "sealed_at IS NOT NULL AND completed_items + cancelled_items >= total_items"
+_CALLBACKS = ("on_success", "on_failure", "on_end")
+_TOLD = ("id", "name", "status", "run", "total_items", "successful_items", "failed_items",
+         "cancelled_items")
+
+
+class Ended(NamedTuple):
+    """A batch that ended: its row as it is now, and the jobs that were enqueued for that."""
+
+    batch: Record
+    callbacks: list[int]
+
+
+def get(db: sqlite3.Connection, batch_id: int) -> Record:
+    """The batch as its row is. Raises NotFound."""
+    found = records(db, "SELECT * FROM batch_jobs WHERE id = ?", (batch_id,))
+    if not found:
+        raise NotFound(f"no batch {batch_id}")
+    return found[0]
+
+
+def find(db: sqlite3.Connection, name: str) -> Record | None:
+    """The batch of that name that has not ended, else the newest that had it; or None."""
+    found = records(
+        db,
+        f"SELECT * FROM batch_jobs WHERE name = ? ORDER BY {IS_OPEN} DESC, id DESC LIMIT 1",
+        (name,),
+    )
+    return found[0] if found else None
+
+
+def end_as(
+    db: sqlite3.Connection, batch_id: int, status: BatchStatus, reason: str, now: int
+) -> None:
+    """Let no more items go, and end so once all have ended. What is said first counts."""
+    db.execute(
+        """UPDATE batch_jobs SET ends_as = :status, end_reason = :reason, updated_at = :now,
+        sealed_at = coalesce(sealed_at, :now), paused_at = NULL, paused_by = NULL,
+        status = CASE WHEN status = 'paused' THEN 'processing' ELSE status END
+        WHERE id = :id AND ends_as IS NULL""",
+        {"id": batch_id, "status": str(status), "reason": reason, "now": now},
+    )
+    take_back(db, batch_id)
+
+
+def take_back(db: sqlite3.Connection, batch_id: int) -> None:
+    """Items that were let go and not claimed yet wait for the feeder again."""
+    db.execute(
+        """UPDATE job_queue SET ready = 0 WHERE batch_id = ? AND ready = 1
+        AND status IN ('pending', 'retrying')""",
+        (batch_id,),
+    )
+
+
+def finish(db: sqlite3.Connection, batch_id: int, now: int) -> Ended | None:
+    """End the batch when all its items have, and enqueue what was to follow: once for each run."""
+    changed = db.execute(
+        f"""UPDATE batch_jobs SET status = coalesce(ends_as, 'completed'), completed_at = :now,
+        updated_at = :now, estimated_time_remaining = NULL, paused_at = NULL, paused_by = NULL
+        WHERE id = :id AND {IS_OPEN} AND {_ALL_ENDED}""",
+        {"id": batch_id, "now": now},
+    )
+    if changed.rowcount != 1:
+        return None
+    batch = get(db, batch_id)
+    told = {column: batch[column] for column in _TOLD}
+    jobs = (callback_job(batch[each], told, now) for each in _due(batch) if batch[each])
+    return Ended(batch, [enqueue(db, job, now)[0] for job in jobs])
+
+
+def _due(batch: Record) -> tuple[str, ...]:
+    """Which callbacks an ended batch has: none but `on_end` when a person cancelled it."""
+    if batch["status"] == BatchStatus.CANCELLED:
+        return ("on_end",)
+    failed = batch["status"] == BatchStatus.FAILED or batch["failed_items"]
+    return ("on_failure" if failed else "on_success", "on_end")
+
+
+def stop_reason(batch: Record) -> str | None:
+    """Why its failed items stop this batch; None when they do not, or it is ending already."""
+    failed, total = batch["failed_items"], batch["total_items"]
+    if batch["ends_as"] or not failed or batch["error_handling"] == ErrorHandling.CONTINUE:
+        return None
+    share = batch["stop_after_percent"]
+    if share is not None:
+        return f"{failed} of {total} items failed ({share:g} % stop it)" \
+            if failed * 100 >= share * total else None
+    limit = batch["stop_after"] or 1
+    return f"{failed} item{'s' if failed > 1 else ''} failed ({limit} stop it)" \
+        if failed >= limit else None
+
+
+def reopen(db: sqlite3.Connection, batch_id: int, now: int) -> None:
+    """Begin another run of a batch that had ended; one that is open stays as it is.
+
+    Raises:
+        Refused: it is ending, or another batch of its name is open.
+    """
+    batch = get(db, batch_id)
+    if batch["status"] in OPEN:
+        if batch["ends_as"]:
+            raise Refused(f"batch {batch['name']} is ending; wait until it has")
+        return
+    held = find(db, batch["name"])
+    if held is not None and held["status"] in OPEN:
+        raise Refused(f"another batch {batch['name']} (id {held['id']}) is open")
+    db.execute(
+        """UPDATE batch_jobs SET status = 'processing', run = run + 1, completed_at = NULL,
+        ends_as = NULL, end_reason = NULL, updated_at = :now WHERE id = :id""",
+        {"id": batch_id, "now": now},
+    )
