@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jobd import clock
 from jobd.cli.ids import complain
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import print_json, printable
 from jobd.errors import CONFIGURATION, DONE
 from jobd.store.online_backup import write_backup
@@ -38,7 +38,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the copy; 78 when its schema is not what this jobd needs, though it is kept."""
     target = Path(os.path.abspath(os.path.expanduser(args.file)))
-    path = settings(args).db
+    path = for_looking(args).db
     with closing(open_database(path, check="none", now=clock.now_ms())) as database:
         copied = write_backup(database.connection, database.path, target, force=args.force)
     if args.json:

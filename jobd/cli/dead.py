@@ -9,7 +9,7 @@ from jobd import clock
 from jobd.cli import dead_retry
 from jobd.cli.list import number
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import ago, print_json, print_table, printable
 from jobd.core.fingerprint import Group, Groups
 from jobd.core.shown import shown
@@ -59,7 +59,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 def run_list(args: argparse.Namespace) -> int:
     """Print the groups, the largest first."""
     limit = number("limit", args.limit)
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         groups = grouped(database.connection, queue=args.queue, job_type=args.job_type)
     found = groups.largest_first()
     if args.json:
@@ -97,7 +97,7 @@ def _print_rest(groups: Groups, limit: int) -> None:
 
 def run_show(args: argparse.Namespace) -> int:
     """Print one group with the ids of its jobs, and the traceback of its example."""
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         db = database.connection
         group = grouped(db).found.get(args.fingerprint)
         if group is None:

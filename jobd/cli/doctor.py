@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobd import clock
 from jobd.cli.check import handlers_problems
-from jobd.cli.options import Settings, settings
+from jobd.cli.options import Settings, what_fits
 from jobd.cli.table import print_json, printable
 from jobd.core import findings
 from jobd.core.config import relations
@@ -19,11 +19,11 @@ from jobd.core.version import VERSION
 from jobd.errors import DONE, FAILED, ConfigurationError, JobdError, NoDatabase
 from jobd.store import examination, measuring, overview, sizes
 from jobd.store.connection import Database
-from jobd.store.daemon_lock import is_held
 from jobd.store.dead_letters import grouped
-from jobd.store.files import readers
 from jobd.store.health_facts import health_facts
+from jobd.store.kernel_locks import readers
 from jobd.store.opening import open_database
+from jobd.store.presence import presence, with_writer
 from jobd.store.schema import examine
 
 LOOKS_FOR = 10.0
@@ -67,11 +67,14 @@ def _print(found: list[Finding]) -> None:
 def _examine(args: argparse.Namespace) -> Iterator[Finding]:
     yield findings.sqlite(sqlite3.sqlite_version_info)
     try:
-        found = settings(args)
+        found = what_fits(args)
     except ConfigurationError as error:
         for problem in error.problems:
             yield fail("configuration", problem, "mend it, and `jobd check`")
         return
+    for problem in found.problems:
+        yield fail("configuration", problem, "mend it, and `jobd check`; until then the rest of "
+                   "this page goes by what is left of it")
     yield from _configured(found)
     if found.db.exists():
         yield from _around(found.db)
@@ -80,7 +83,8 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
 
 def _configured(found: Settings) -> Iterator[Finding]:
     none = "no file: defaults, environment and flags alone"
-    yield ok("configuration", str(found.config_file or none))
+    if not found.problems:
+        yield ok("configuration", str(found.config_file or none))
     timers = relations(found.config)
     for problem in timers:
         yield warn("timers", problem, f"edit [timing] in {found.config_file or 'jobd.toml'}")
@@ -92,7 +96,8 @@ def _configured(found: Settings) -> Iterator[Finding]:
 
 def _around(path: Path) -> Iterator[Finding]:
     """What can be seen without opening the database."""
-    alive, pid = is_held(path)
+    seen = presence(path, clock.now_ms())
+    alive, pid = seen.alive, seen.pid_here or seen.pid
     yield findings.file_system(*examination.file_system(path))
     yield findings.disk(
         measuring.disk_free(path.parent), examination.inodes_free(path.parent),
@@ -163,20 +168,20 @@ def _schema(db: sqlite3.Connection) -> Iterator[Finding]:
 def _rows(database: Database, found: Settings) -> Iterator[Finding]:
     db, path = database.connection, database.path
     now = clock.now_ms()
-    alive, pid = is_held(path)
+    seen = with_writer(presence(path, now), db, path)
     about = sizes.pages(db)
     yield findings.pages(about.size * about.total, about.size * about.free,
                          incremental=about.incremental)
     yield findings.clock(now, examination.newest_time(db))
     max_age = found.config.alerts.max_age
     facts = health_facts(
-        db, now, daemon_alive=alive, daemon_pid=pid,
+        db, now, presence=seen,
         max_age_ms=None if max_age is None else round(1000 * max_age),
     )
-    yield from findings.live(judge(facts), work_waits=bool(facts.heads or facts.zombies))
-    if alive and facts.daemon and facts.daemon["version"] != VERSION:
+    yield from findings.live(judge(facts), work_waits=facts.unfinished, died=facts.died)
+    if seen.alive and facts.daemon and facts.daemon["version"] != VERSION:
         yield warn("daemon", f"it is jobd {facts.daemon['version']}, and this is {VERSION}",
-                   f"restart it, pid {pid}")
+                   f"restart it, pid {seen.pid}")
     for name, jobs in examination.paused_with_jobs(overview.queues(db)):
         yield warn("queues", f"{name} is paused, and {jobs} ready jobs wait in it",
                    f"jobd queue resume {name}")

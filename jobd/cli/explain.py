@@ -7,13 +7,13 @@ from dataclasses import asdict
 from jobd import clock
 from jobd.cli.ids import add_ids, complain, job_ids
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import print_json, printable
 from jobd.core.explain import explain
 from jobd.core.facts import Facts
 from jobd.errors import DONE, FAILED
-from jobd.store.daemon_lock import is_held
 from jobd.store.facts import facts
+from jobd.store.presence import presence, with_writer
 
 WIDTH = 88
 
@@ -30,13 +30,14 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Explain each job; 1 when one of them does not exist."""
-    ids, found = job_ids(args.ids), settings(args)
-    alive, _ = is_held(found.db)
+    ids, found = job_ids(args.ids), for_looking(args)
+    seen = presence(found.db, clock.now_ms())
     with opened(found) as database:
+        seen = with_writer(seen, database.connection, database.path)
         known = {
             job_id: facts(
                 database.connection, job_id, clock.now_ms(),
-                daemon_alive=alive, config=found.config,
+                seen=seen, config=found.config,
             )
             for job_id in ids
         }

@@ -9,16 +9,17 @@ from pathlib import Path
 from jobd import clock
 from jobd.cli.log_file import StreamLines, recent
 from jobd.cli.opened import opened
-from jobd.cli.options import Settings, settings
+from jobd.cli.options import Settings, for_looking, what_fits
 from jobd.cli.table import print_json, printable
 from jobd.cli.tail import log_file
 from jobd.core.config import Config
-from jobd.core.health import Health, Problem, State, judge, worst
+from jobd.core.health import Health, judge
 from jobd.core.log_line import read_event
+from jobd.core.problem import Problem, State, worst
 from jobd.core.watched import Watched
 from jobd.errors import DONE, FAILED, NO_DAEMON, ConfigurationError, NoDatabase, NotFound
-from jobd.store.daemon_lock import is_held
 from jobd.store.health_facts import health_facts
+from jobd.store.presence import presence, with_writer
 
 EXIT_STATUS = {State.HEALTHY: DONE, State.DEGRADED: FAILED, State.DOWN: NO_DAEMON}
 PIECE = 1.0
@@ -44,7 +45,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the verdict and all that led to it."""
     if args.file is None:
-        found = settings(args)
+        found = for_looking(args)
         health, source = _by_database(found), {"database": str(found.db)}
     else:
         health, source = _by_log(args), {"log": log_file(args)}
@@ -57,12 +58,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _by_database(found: Settings) -> Health:
-    alive, pid = is_held(found.db)
     max_age = found.config.alerts.max_age
     try:
+        seen = presence(found.db, clock.now_ms())
         with opened(found) as database:
+            seen = with_writer(seen, database.connection, database.path)
             return judge(health_facts(
-                database.connection, clock.now_ms(), daemon_alive=alive, daemon_pid=pid,
+                database.connection, clock.now_ms(), presence=seen,
                 max_age_ms=None if max_age is None else round(1000 * max_age),
             ))
     except NoDatabase as error:
@@ -75,7 +77,7 @@ def _by_log(args: argparse.Namespace) -> Health:
     """Whatever is wrong with the configuration, a file that is named is read."""
     name = log_file(args)
     try:
-        config = settings(args).config
+        config = what_fits(args).config
     except ConfigurationError:
         config = Config()
     watched = _from_stream() if name == "-" else _from_file(Path(name))

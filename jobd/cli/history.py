@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from jobd import clock
 from jobd.cli.ids import add_ids, complain, job_ids
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import ago, print_json, printable
 from jobd.core.shown import shown
 from jobd.errors import DONE, FAILED
@@ -57,7 +57,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the events of each job; 1 when one of them does not exist."""
     ids = job_ids(args.ids)
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         found = {job_id: _events_of(database.connection, job_id) for job_id in ids}
     if args.json:
         events = [(job_id, each) for job_id, there in found.items() for each in there or ()]

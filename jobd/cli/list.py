@@ -9,7 +9,7 @@ from typing import Any
 
 from jobd import clock
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import ago, as_json, print_table
 from jobd.core.lifecycle import JobStatus
 from jobd.core.shown import shown
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         "job_type": args.job_type,
         "batch": None if args.batch is None else number("batch", args.batch),
     }
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         found = _pages(database.connection, fits, limit)
         if args.json:
             _print_array(found)

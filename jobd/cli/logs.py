@@ -5,7 +5,7 @@ import sys
 
 from jobd.cli.ids import job_ids
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.output import follow, streams
 from jobd.errors import DONE, BadInput, NotFound
 from jobd.store import reading
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Copy the captured bytes."""
     (job_id,) = job_ids([args.id])
     names = (args.stream,) if args.stream else STREAMS
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         record = reading.job(database.connection, job_id)
         if record is None:
             raise NotFound(f"no job {job_id}")

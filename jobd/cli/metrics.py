@@ -5,13 +5,13 @@ import sys
 
 from jobd import clock
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import printable
 from jobd.core import gauges
 from jobd.core.prometheus import render
 from jobd.errors import DONE
 from jobd.store import measuring, overview
-from jobd.store.daemon_lock import is_held
+from jobd.store.presence import presence
 
 DESCRIPTION = """\
 print measurements in the text format of Prometheus
@@ -32,17 +32,18 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print them; they need no daemon."""
-    found = settings(args)
-    alive, _ = is_held(found.db)
+    found = for_looking(args)
+    seen = presence(found.db, clock.now_ms())
     with opened(found) as database:
         db = database.connection
+        newest = next(iter(overview.daemons(db)), None)
         jobs = measuring.count_jobs(db)
         now = clock.now_ms()
         text = render(gauges.families(measuring.measure(
-            db, database.path, alive=alive, jobs=jobs, counted_at=now, now=now
+            db, database.path, alive=seen.alive, moves=seen.moves(newest), silent_ms=seen.silent_ms,
+             jobs=jobs, counted_at=now, now=now
         )))
-        newest = next(iter(overview.daemons(db)), None)
-    if alive and newest is not None:
+    if seen.alive and newest is not None:
         text += measuring.told(found.db, newest["id"])
     if sys.stdout.isatty():
         text = "\n".join(map(printable, text.split("\n")))

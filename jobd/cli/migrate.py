@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from jobd import clock
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking, settings, what_fits
 from jobd.cli.table import print_json, printable
 from jobd.errors import CONFIGURATION, DONE, BadInput, DaemonActive
 from jobd.store.complaints import translated
@@ -126,7 +126,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    path = settings(args).db
+    path = what_fits(args).db
     with _reading(args) as manager:
         found = manager.verify()
     if args.json:
@@ -172,7 +172,7 @@ def _repair(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _reading(args: argparse.Namespace) -> Iterator[MigrationManager]:
-    path = settings(args).db
+    path = for_looking(args).db
     with closing(_open(path, create=False)) as database, translated(path):
         yield MigrationManager(database)
 

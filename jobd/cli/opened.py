@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from jobd import clock
-from jobd.cli.options import Settings, settings
+from jobd.cli.options import Settings, what_fits
 from jobd.errors import JobdError
 from jobd.store.complaints import translated
 from jobd.store.connection import Database
@@ -33,7 +33,7 @@ def opened(found: Settings, *, create: bool = False) -> Iterator[Database]:
 def why(args: argparse.Namespace, error: Exception) -> JobdError | None:
     """What is wrong with the database of this command line, if that explains `error`."""
     try:
-        path = settings(args).db
+        path = what_fits(args).db
         with closing(open_database(path, now=clock.now_ms(), check="none")) as database:
             found = explained(database.connection, error)
     except (AttributeError, JobdError):

@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import re
+import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobd.core.config import Config, load
+from jobd.cli.table import printable
+from jobd.core.config import Config, load, load_what_fits
 from jobd.errors import BadInput, ConfigurationError
 
 SYSTEM_FILE = Path("/etc/jobd/jobd.toml")
@@ -15,11 +18,15 @@ SYSTEM_FILE = Path("/etc/jobd/jobd.toml")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration, the database it means (absolute), and the file that was read, if any."""
+    """The configuration, the database it means (absolute), and the file that was read, if any.
+
+    `problems` says what was left out of it (`what_fits`).
+    """
 
     config: Config
     db: Path
     config_file: Path | None
+    problems: Sequence[str] = ()
 
 
 def settings(
@@ -37,6 +44,56 @@ def settings(
     given = {**(flags or {}), "db": args.db and str(args.db)}
     config = load(tables, environment or os.environ, given, file=str(file))
     return Settings(config, database(config.db), file)
+
+
+def for_looking(args: argparse.Namespace) -> Settings:
+    """As `settings`, for verbs that change nothing: a broken file does not blind them.
+
+    What is wrong is said on standard error and left out.
+    """
+    found = what_fits(args)
+    for problem in found.problems:
+        print(f"jobd: {printable(problem)}", file=sys.stderr)
+    if found.problems:
+        print(f"jobd: going on with the rest of the configuration, on {printable(str(found.db))}",
+              file=sys.stderr)
+    return found
+
+
+def what_fits(args: argparse.Namespace) -> Settings:
+    """As `settings`, but what is wrong in file or environment is left out and told in `problems`.
+
+    Raises ConfigurationError when `--config` names no file, or no database is meant.
+    """
+    file = config_file(args.config)
+    problems: list[str] = []
+    tables: Mapping[str, object] = {}
+    try:
+        tables = {} if file is None else read_toml(file)
+    except ConfigurationError as error:
+        if file is None or (args.config and not os.path.lexists(file)):
+            raise
+        problems, tables = error.problems, _database_named_in(file)
+    given = {"db": args.db and str(args.db)}
+    config, more = load_what_fits(tables, os.environ, given, file=str(file))
+    return Settings(config, database(config.db), file, [*problems, *more])
+
+
+def _database_named_in(file: Path) -> Mapping[str, object]:
+    """The setting `db` of a file that is no TOML as a whole, when its line is."""
+    try:
+        text = file.read_text(errors="replace")
+    except OSError:
+        return {}
+    for line in text.splitlines():
+        if line.lstrip().startswith("["):
+            break
+        if re.match(r"\s*db\s*=", line):
+            try:
+                return tomllib.loads(line)
+            except ValueError:
+                break
+    return {}
 
 
 def add_handler_options(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from jobd import clock
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking, settings
 from jobd.cli.table import ago, print_json, print_table, printable
 from jobd.core.names import check_name
 from jobd.core.shown import shown
@@ -52,7 +52,7 @@ def run_resume(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print every queue that holds live jobs, is paused or has a limit."""
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         found = queues(database.connection)
     if args.json:
         print_json([shown(each) for each in found])

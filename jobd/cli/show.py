@@ -7,7 +7,7 @@ from typing import Any
 from jobd import clock
 from jobd.cli.ids import add_ids, complain, job_ids
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import ago, print_json, printable
 from jobd.core.shown import shown
 from jobd.errors import DONE, FAILED
@@ -31,7 +31,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a card for each job; 1 when one of them does not exist."""
     ids = job_ids(args.ids)
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         found = {job_id: card(database.connection, job_id) for job_id in ids}
     cards = [each for each in found.values() if each is not None]
     if args.json and cards:

@@ -1,18 +1,20 @@
 """`jobd status`: what there is, what runs, and which files jobd works on."""
 
 import argparse
+from dataclasses import asdict
 from typing import Any
 
 from jobd import clock
 from jobd.cli.opened import opened
-from jobd.cli.options import Settings, settings
+from jobd.cli.options import Settings, for_looking
 from jobd.cli.queue import print_queues
 from jobd.cli.table import ago, print_json, printable
 from jobd.cli.workers import print_workers
+from jobd.core.presence import Presence, troubles
 from jobd.core.shown import shown
 from jobd.errors import DONE
 from jobd.store import overview
-from jobd.store.daemon_lock import is_held
+from jobd.store.presence import presence, with_writer
 from jobd.store.reading import Record, snapshot
 
 WIDTH = 10
@@ -29,60 +31,69 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the overview; it needs no daemon."""
-    found = settings(args)
-    with opened(found) as database, snapshot(database.connection):
-        read = {
-            "jobs": overview.counts(database.connection),
-            "queues": overview.queues(database.connection),
-            "workers": overview.workers(database.connection),
-            "daemons": overview.daemons(database.connection),
-        }
-    alive, pid = is_held(found.db)
+    found = for_looking(args)
+    seen = presence(found.db, clock.now_ms())
+    with opened(found) as database:
+        seen = with_writer(seen, database.connection, database.path)
+        with snapshot(database.connection):
+            read = {
+                "jobs": overview.counts(database.connection),
+                "queues": overview.queues(database.connection),
+                "workers": overview.workers(database.connection),
+                "daemons": overview.daemons(database.connection),
+            }
     if args.json:
-        print_json(_as_json(found, read, alive))
+        print_json(_as_json(found, read, seen))
     else:
-        _print(found, read, alive, pid)
+        _print(found, read, seen)
     return DONE
 
 
-def _as_json(found: Settings, read: dict[str, Any], alive: bool) -> dict[str, object]:
+def _as_json(found: Settings, read: dict[str, Any], seen: Presence) -> dict[str, object]:
+    newest = next(iter(read["daemons"]), None)
     listings = {name: [shown(each) for each in read[name]] for name in ("queues", "workers")}
     return {
         "jobs": read["jobs"],
         **listings,
         "daemons": [
-            {**shown(each), "active": alive and index == 0}
+            {**shown(each), "active": seen.alive and index == 0}
             for index, each in enumerate(read["daemons"])
         ],
+        "problems": [asdict(each) for each in troubles(seen, newest)],
         "database": str(found.db),
         "config": None if found.config_file is None else str(found.config_file),
     }
 
 
-def _print(found: Settings, read: dict[str, Any], alive: bool, pid: int | None) -> None:
-    _line("daemon", _daemon(read["daemons"], alive, pid))
+def _print(found: Settings, read: dict[str, Any], seen: Presence) -> None:
+    newest = next(iter(read["daemons"]), None)
+    wrong = troubles(seen, newest)
+    _line("daemon", _daemon(newest, seen))
+    for each in wrong:
+        _line("", each.text)
+        _line("", f"    {each.next_command}")
     _line("database", str(found.db))
     _line("config", str(found.config_file or "no file: defaults, environment and flags alone"))
     _line("jobs", ", ".join(f"{count} {name}" for name, count in read["jobs"].items()))
     if read["queues"]:
         print()
         print_queues(read["queues"])
-    if alive and read["workers"]:
+    if seen.alive and read["workers"]:
         print()
-        print_workers(read["workers"], alive)
+        print_workers(read["workers"], seen.moves(newest))
 
 
-def _daemon(daemons: list[Record], alive: bool, pid: int | None) -> str:
-    newest = daemons[0] if daemons else None
+def _daemon(newest: Record | None, seen: Presence) -> str:
     now = clock.now_ms()
-    if alive:
-        known = newest is not None and newest["pid"] == pid
+    if seen.alive:
+        known = newest is not None and newest["pid"] == seen.pid
         started = f", started {ago(newest['started_at'], now)}" if newest and known else ""
-        return f"active, pid {pid or 'unknown'}{started}"
+        how = "active" if seen.moves(newest) else "stands still"
+        return f"{how}, pid {seen.pid or 'unknown'}{started}"
     if newest is None:
         return "none has run yet; `jobd run` starts one"
-    seen = ago(newest["stopped_at"] or newest["seen_at"], now)
-    return f"none is active; the last one, pid {newest['pid']}, was last seen {seen}"
+    last = ago(newest["stopped_at"] or newest["seen_at"], now)
+    return f"none is active; the last one, pid {newest['pid']}, was last seen {last}"
 
 
 def _line(name: str, text: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from jobd.cli.log_file import POLL, FileLines, Lines, StreamLines
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.tail_health import HealthView
 from jobd.cli.tail_lines import LineView
 from jobd.cli.terminal import look_of
@@ -73,7 +73,7 @@ def log_file(args: argparse.Namespace) -> str:
     """The log that was named, else the one that the configuration names."""
     if args.file:
         return str(args.file)
-    configured: str = settings(args).config.log.file
+    configured: str = for_looking(args).config.log.file
     if not configured:
         raise BadInput(
             "log.file is not set, so the log goes to the daemon's standard output: name a file, or "

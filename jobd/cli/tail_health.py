@@ -7,8 +7,9 @@ from jobd import clock
 from jobd.cli.tail_lines import moment
 from jobd.cli.terminal import BOLD, GREEN, PLAIN, RED, YELLOW, Look, cut, size
 from jobd.core.config import Config
-from jobd.core.health import Health, State
+from jobd.core.health import Health
 from jobd.core.log_line import read_event
+from jobd.core.problem import State
 from jobd.core.watched import MISSED, Watched, pool_line, worker_line
 
 REDRAW_EVERY = 1.0

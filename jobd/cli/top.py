@@ -7,18 +7,19 @@ from typing import Any
 
 from jobd import clock
 from jobd.cli.full_screen import FullScreen
-from jobd.cli.options import Settings, settings
+from jobd.cli.options import Settings, for_looking
 from jobd.cli.table import print_json
 from jobd.cli.terminal import look_of, size
 from jobd.cli.top_frame import Moment, frame
+from jobd.core.presence import stands_still
 from jobd.core.pulse import rates
 from jobd.core.shown import shown
 from jobd.errors import DONE, JobdError
 from jobd.store.complaints import translated
 from jobd.store.connection import Database
-from jobd.store.daemon_lock import is_held
 from jobd.store.live import Live, live
 from jobd.store.opening import open_database
+from jobd.store.presence import presence
 from jobd.store.pulse import read_pulse
 
 EVERY = 1.0
@@ -42,7 +43,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw until someone quits."""
-    watched = Watched(settings(args))
+    watched = Watched(for_looking(args))
     look = look_of(sys.stdout, args.color)
     try:
         moment = watched.now()
@@ -88,8 +89,8 @@ class Watched:
                 raise
             read, trouble = self._live, str(error)
             self.close()
-        alive, pid = is_held(self._path)
-        return Moment(clock.now_ms(), str(self._path), alive, pid, read,
+        now = clock.now_ms()
+        return Moment(now, str(self._path), presence(self._path, now), read,
                       read_pulse(self._path), trouble)
 
     def close(self) -> None:
@@ -119,7 +120,8 @@ def _as_json(moment: Moment) -> dict[str, Any]:
                 for name in ("queues", "running", "due", "failures", "workers")}
     return {
         "database": moment.database,
-        "active": moment.alive,
+        "active": moment.seen.alive,
+        "problems": [asdict(each) for each in stands_still(moment.seen, read.daemon)],
         "daemon": read.daemon and shown(read.daemon),
         "throughput": asdict(rates(moment.beats, second)),
         "failing": asdict(rates(moment.beats, second, failed=True)),

@@ -17,7 +17,9 @@ from jobd.cli.terminal import (
     width_of,
 )
 from jobd.core.durations import age
-from jobd.core.health import lasted
+from jobd.core.health import at_work
+from jobd.core.presence import Presence, stands_still
+from jobd.core.problem import lasted
 from jobd.core.pulse import ASCII_BARS, BARS, Beat, course, rates, share, sparkline
 from jobd.store.live import COUNTED, Live
 from jobd.store.reading import Record
@@ -37,8 +39,7 @@ class Moment:
 
     now: int
     database: str
-    alive: bool
-    pid: int | None
+    seen: Presence
     live: Live
     beats: list[Beat]
     trouble: str | None = None
@@ -102,27 +103,30 @@ def _painted(line: Line, columns: int, look: Look) -> str:
 
 def _head(moment: Moment, look: Look) -> Iterator[Line]:
     daemon = moment.live.daemon
-    if moment.alive:
+    still = list(stands_still(moment.seen, daemon))
+    if moment.seen.alive:
         up = f", up {lasted(moment.now - daemon['started_at'])}" if daemon else ""
-        state = (f"pid {moment.pid or '?'}{up}", GREEN)
+        pid = f"pid {moment.seen.pid or '?'}"
+        state = (f"{pid} STANDS STILL", RED) if still else (f"{pid}{up}", GREEN)
     else:
         state = ("no daemon is active", RED)
     time = f"{datetime.fromtimestamp(moment.now / 1000).astimezone():%H:%M:%S}"
     yield [("jobd", BOLD), (f"  {time}  ", DIM), state, (f"  {moment.database}", DIM)]
     yield _counts(moment)
     yield _throughput(moment, look)
+    for each in still:
+        yield [(f"{each.next_command}   ", BOLD), (each.text, RED)]
     if moment.trouble:
         yield [(moment.trouble, RED)]
 
 
 def _counts(moment: Moment) -> Line:
     read = moment.live
-    workers = read.workers if moment.alive else []
-    busy = sum(worker["job_id"] is not None for worker in workers)
+    workers = read.workers if moment.seen.alive else []
     ill = sum(worker["health_status"] != "normal" for worker in workers)
     ready = sum(queue["ready"] for queue in read.queues)
     open_end = any(queue["ready"] >= read.counted_to for queue in read.queues)
-    line = [(f"{busy} of {len(workers)} workers busy", PLAIN),
+    line = [(at_work(read.at_work if workers else 0, workers), PLAIN),
             (f"   {ready}{'+' * open_end} ready", PLAIN)]
     if ill:
         line.append((f"   {ill} not well", RED))
@@ -159,8 +163,8 @@ def _sections(moment: Moment, look: Look) -> list[Section]:
     read, now = moment.live, moment.now
     return [
         Section(
-            ("RUNNING", "TYPE", "QUEUE", "FOR", "WORKER", "PROGRESS"),
-            [_running(job, now, look) for job in read.running], frozenset({0, 3}),
+            (_executing(moment), "TYPE", "QUEUE", "FOR", "WORKER", "PROGRESS"),
+            [_running(job, moment, look) for job in read.running], frozenset({0, 3}),
         ),
         Section(
             ("QUEUE", "READY", "RUNNING", "LIMIT", "OLDEST", ""),
@@ -183,13 +187,22 @@ def _deepest(queues: list[Record]) -> list[Record]:
     return sorted(queues, key=lambda each: (-each["ready"] - each["running"], str(each["name"])))
 
 
-def _running(job: Record, now: int, look: Look) -> list[Cell]:
+def _executing(moment: Moment) -> str:
+    """What the jobs do whose execution is not over."""
+    if not moment.seen.alive:
+        return "LEFT"
+    return "RUNNING" if moment.seen.moves(moment.live.daemon) else "FROZEN"
+
+
+def _running(job: Record, moment: Moment, look: Look) -> list[Cell]:
+    now, daemon = moment.now, moment.live.daemon
     since = job["started_at"] or job["claimed_at"] or now
-    ill = job["health_status"] not in (None, "normal") or job["status"] != "running"
-    colour = RED if job["status"] != "running" else YELLOW if ill else PLAIN
+    orphan = not moment.seen.alive or daemon is None or job["worker_id"] != daemon["id"]
+    ill = job["health_status"] not in (None, "normal") or job["status"] != "running" or orphan
+    colour = RED if job["status"] != "running" or orphan else YELLOW if ill else PLAIN
     waits = "" if job["started_at"] else "buffered"
     state = job["status"] if job["status"] != "running" else (job["health_status"] or "")
-    says = [state] if ill else []
+    says = ["its daemon is gone"] if orphan else [state] if ill else []
     return [
         (str(job["id"]), colour), (str(job["job_type"]), colour), (str(job["queue"]), PLAIN),
         (lasted(now - since), colour), (str(job["worker"] or waits), PLAIN),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jobd import clock
 from jobd.cli.ids import add_ids, complain, job_ids
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import print_json
 from jobd.core.durations import parse_duration
 from jobd.core.lifecycle import COMPLETED, ENDED, JobStatus
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Print each job as it ends."""
     ids = job_ids(args.ids)
     patience = None if args.timeout is None else parse_duration(args.timeout)
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         found = _wait(database, ids, patience, quiet=args.json)
         if args.json:
             _print_jobs(database, ids)

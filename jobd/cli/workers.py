@@ -5,12 +5,13 @@ import sys
 
 from jobd import clock
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
-from jobd.cli.table import ago, print_json, print_table
+from jobd.cli.options import for_looking
+from jobd.cli.table import ago, print_json, print_table, printable
+from jobd.core.presence import stands_still
 from jobd.core.shown import shown
 from jobd.errors import DONE
-from jobd.store.daemon_lock import is_held
-from jobd.store.overview import workers
+from jobd.store.overview import daemons, workers
+from jobd.store.presence import presence
 from jobd.store.reading import Record
 
 COLUMNS = ("name", "health_status", "job_id", "attempt", "job_started", "stuck_job_id", "pid")
@@ -27,17 +28,20 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the workers as the daemon last wrote them, and whether it still lives."""
-    found = settings(args)
+    found = for_looking(args)
     with opened(found) as database:
         rows = workers(database.connection)
-    alive, _ = is_held(found.db)
+        newest = next(iter(daemons(database.connection)), None)
+    seen = presence(found.db, clock.now_ms())
     if args.json:
         print_json([shown(each) for each in rows])
     elif rows:
-        print_workers(rows, alive)
+        print_workers(rows, seen.moves(newest))
     else:
         print("no workers")
-    if not alive:
+    for each in stands_still(seen, newest):
+        print(f"jobd: {printable(each.text)}", file=sys.stderr)
+    if not seen.alive:
         left = "; these rows are what the last one left" if rows else ""
         print(f"jobd: no daemon is active{left}", file=sys.stderr)
     return DONE
@@ -46,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
 def print_workers(rows: list[Record], alive: bool) -> None:
     """A table of the workers with ages instead of times.
 
-    When they were last written says something only of a daemon that is not `alive`: its rows
-    are written once a minute, and its lock proves that it lives.
+    When they were last written says something only of a daemon that is not `alive`, or stands
+    still: its rows are written once a minute, and its lock proves that it lives.
     """
     now = clock.now_ms()
     columns = COLUMNS if alive else (*COLUMNS, "seen")

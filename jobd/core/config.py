@@ -178,13 +178,25 @@ def load(
     `flags` go by dotted name and hold text or what the file would hold; None is not given. `file`
     is how messages call the file. Raises ConfigurationError with all problems at once.
     """
+    config, problems = load_what_fits(tables, environment, flags, file=file)
+    if problems:
+        raise ConfigurationError(problems)
+    return config
+
+
+def load_what_fits(
+    tables: Mapping[str, object],
+    environment: Mapping[str, str],
+    flags: Mapping[str, object],
+    *,
+    file: str = "configuration file",
+) -> tuple[Config, list[str]]:
+    """As `load`, but what is wrong is left out, and told in the list beside the rest."""
     reading = Reading(SETTINGS)
     reading.read_file(tables, file)
     reading.read_environment(environment)
     reading.read_flags(flags)
-    if reading.problems:
-        raise ConfigurationError(reading.problems)
-    return _build(reading)
+    return _build(reading), reading.problems
 
 
 def _build(reading: Reading) -> Config:

@@ -7,6 +7,7 @@ from typing import Any
 from jobd.clock import iso
 from jobd.core.durations import age, format_duration
 from jobd.core.lifecycle import JobStatus
+from jobd.core.problem import Problem
 
 Record = Mapping[str, Any]
 
@@ -20,6 +21,8 @@ class Facts:
     daemon_alive: bool = False
     daemon: Record | None = None
     """The newest row of `daemons`: the active one when there is one."""
+    trouble: Problem | None = None
+    """What keeps the active daemon from working."""
     handled: bool = False
     """Whether the last daemon registered a handler of this job's type."""
     job_types: Sequence[str] = ()

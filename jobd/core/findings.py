@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from jobd.core.durations import format_duration
 from jobd.core.fingerprint import Groups
-from jobd.core.health import Health, State, counted
+from jobd.core.health import Health
+from jobd.core.problem import State, counted
 
 MIB = 1 << 20
 LITTLE_SPACE, NO_SPACE = 200 * MIB, 20 * MIB
@@ -182,19 +183,28 @@ def integrity(problems: Sequence[str], *, finished: bool, seconds: float) -> Fin
     return ok("integrity", "the database is whole")
 
 
-def live(health: Health, *, work_waits: bool) -> Iterator[Finding]:
-    """What the health of the moment comes to, dead letters aside."""
-    about = {"no_daemon": "daemon", "not_ready": "daemon", "silent_daemon": "daemon",
-             "zombie": "executions", "old_head": "queues", "without_handler": "handlers"}
+_OF_THE_DAEMON = ("no_daemon", "not_ready", "silent_daemon", "frozen_daemon")
+_ABOUT = {
+    **dict.fromkeys(_OF_THE_DAEMON, "daemon"), "zombie": "executions", "old_head": "queues",
+    "without_handler": "handlers", "database_locked": "database",
+}
+
+
+def live(health: Health, *, work_waits: bool, died: bool = False) -> Iterator[Finding]:
+    """What the health of the moment comes to, dead letters aside.
+
+    That no daemon runs is a failure where jobs wait for one, and where the last one died.
+    """
     for each in health.problems:
         if each.cause == "dead_letters":
             continue
-        fails = each.state is State.DOWN and (each.cause != "no_daemon" or work_waits)
-        waits = " Jobs wait for one." if each.cause == "no_daemon" and work_waits else ""
-        make = fail if fails else warn
-        yield make(about.get(each.cause, "workers"), each.text + waits, each.next_command)
-    if not any(each.cause in ("no_daemon", "not_ready", "silent_daemon")
-               for each in health.problems):
+        nobody = each.cause == "no_daemon"
+        more = (" It died, and did not sign off." if nobody and died else "") + \
+            (" Jobs wait for one." if nobody and work_waits else "")
+        fails = each.cause == "database_locked" or each.state is State.DOWN
+        make = fail if fails and (not nobody or more) else warn
+        yield make(_ABOUT.get(each.cause, "workers"), each.text + more, each.next_command)
+    if not any(each.cause in _OF_THE_DAEMON for each in health.problems):
         yield ok("daemon", health.about)
 
 

@@ -32,6 +32,8 @@ class Gauges:
     free_bytes: int
     disk_free_bytes: int | None
     jobs_counted_at: int = field(default=0)
+    daemon_moves: bool = True
+    daemon_silent_ms: int | None = None
 
 
 def families(found: Gauges) -> list[Family]:
@@ -43,7 +45,10 @@ def families(found: Gauges) -> list[Family]:
     info = {"version": found.version, "sqlite": found.sqlite, "schema": str(found.schema_version)}
     return [
         gauge("jobd_info", "Which jobd measured this.", [Sample(1, info)]),
-        gauge("jobd_up", "Whether a daemon is active.", [Sample(int(alive))]),
+        gauge("jobd_up", "Whether a daemon is active and does not stand still.",
+              [Sample(int(alive and found.daemon_moves))]),
+        gauge("jobd_sign_of_life_age_seconds", "Since when the daemon has given no sign of life.",
+              [] if found.daemon_silent_ms is None else [Sample(found.daemon_silent_ms / 1000)]),
         gauge("jobd_jobs", "Jobs in the database.", _jobs(found.jobs)),
         gauge("jobd_jobs_counted_time_seconds", "When the jobs were counted.",
               [Sample((found.jobs_counted_at or found.now) / 1000)]),

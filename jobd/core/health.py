@@ -1,40 +1,23 @@
 """How well everything is: a verdict, and for each thing that is wrong what to do about it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from jobd.core.durations import format_duration
 from jobd.core.job import HealthStatus
+from jobd.core.lifecycle import JobStatus
+from jobd.core.presence import Presence, is_locked_out, of_daemon
+from jobd.core.problem import Problem, State, counted, lasted
 
-SILENT_AFTER_MS = 180_000
-"""The daemon writes its row once a minute; thrice that without a word is silence."""
 TYPES_NAMED = 5
+IN_THE_POOL = (None, JobStatus.RUNNING, JobStatus.TIMEOUT)
+"""Statuses of a worker's job, or none, in which the worker still is one of the pool's."""
 
 _NOT_WELL: Mapping[str, str] = {
     HealthStatus.POTENTIALLY_STUCK:
         "may be stuck: it was told to stop and has not yet, or it reports no progress",
     HealthStatus.UNHEALTHY: "does not stop: it still executes after timing.kill_grace",
 }
-
-
-class State(StrEnum):
-    """The verdict, worst last."""
-
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    DOWN = "down"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: `cause` is a word for programs, `text` a sentence for people."""
-
-    state: State
-    cause: str
-    text: str
-    next_command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,51 +37,39 @@ class Health:
 class HealthFacts:
     """What the database and the daemon's lock say; times in ms.
 
-    `heads` are the next jobs of the queues that are open, `zombies` the jobs that may still be
-    executing, `without_handler` how many jobs wait by type.
+    `busy` counts the jobs that workers of the pool run, `heads` are the next jobs of the queues
+    that are open, `zombies` the jobs that may still be executing, `unfinished` whether any job
+    would go on with a daemon, `without_handler` how many jobs wait by type.
     """
 
     now: int
-    daemon_alive: bool
-    daemon_pid: int | None
+    presence: Presence
     daemon: Mapping[str, Any] | None
     workers: Sequence[Mapping[str, Any]]
+    busy: int
     heads: Sequence[Mapping[str, Any]]
     zombies: Sequence[Mapping[str, Any]]
     dead_letters: int
+    unfinished: bool
     without_handler: Mapping[str, int]
     max_age_ms: int | None
+
+    @property
+    def died(self) -> bool:
+        """Whether the last daemon went without a word, and none has come in its place."""
+        if self.presence.alive or self.daemon is None:
+            return False
+        return self.daemon["stopped_at"] is None
 
 
 def judge(facts: HealthFacts) -> Health:
     """The health as the database shows it; the lock alone says whether a daemon is alive."""
-    problems = [*_of_daemon(facts)]
+    problems = [*of_daemon(facts.presence, facts.daemon, facts.now)]
     if all(each.state is not State.DOWN for each in problems):
         problems += _of_workers(facts)
+    problems += is_locked_out(facts.presence)
     problems += [*_of_zombies(facts), *_of_heads(facts), *_of_rest(facts)]
     return Health(problems, _about(facts))
-
-
-def _of_daemon(facts: HealthFacts) -> Iterator[Problem]:
-    daemon = facts.daemon
-    if not facts.daemon_alive:
-        seen = daemon and (daemon["stopped_at"] or daemon["seen_at"])
-        last = f"the last one, pid {daemon['pid']}, was last seen {lasted(facts.now - seen)} ago" \
-            if daemon and seen else "none has ever run"
-        yield Problem(State.DOWN, "no_daemon", f"No daemon is active; {last}.", "jobd run")
-    elif daemon is None or daemon["pid"] != facts.daemon_pid or daemon["stopped_at"] is not None:
-        yield Problem(
-            State.DEGRADED, "not_ready",
-            f"Pid {facts.daemon_pid} holds the daemon's lock and has not begun to work: it starts, "
-            "or it is no daemon but a verb that needs the database alone.", "jobd health",
-        )
-    elif facts.now - daemon["seen_at"] > SILENT_AFTER_MS:
-        yield Problem(
-            State.DOWN, "silent_daemon",
-            f"The daemon, pid {daemon['pid']}, lives but has written nothing for "
-            f"{lasted(facts.now - daemon['seen_at'])}: it is stopped, cannot write, or hangs.",
-            "jobd status",
-        )
 
 
 def _of_workers(facts: HealthFacts) -> Iterator[Problem]:
@@ -117,7 +88,7 @@ def worker_problem(name: str, status: str, job_id: int | None) -> Problem:
 
 
 def _of_zombies(facts: HealthFacts) -> Iterator[Problem]:
-    held = {worker["stuck_job_id"] for worker in facts.workers} if facts.daemon_alive else set()
+    held = {worker["stuck_job_id"] for worker in facts.workers} if facts.presence.alive else set()
     for row in facts.zombies:
         if row["id"] not in held:
             yield Problem(
@@ -161,10 +132,21 @@ def dead_letters_problem(number: int) -> Problem:
 
 
 def _about(facts: HealthFacts) -> str:
-    if not facts.daemon_alive:
+    if not facts.presence.alive:
         return "no daemon"
-    busy = sum(worker["job_id"] is not None for worker in facts.workers)
-    return f"daemon pid {facts.daemon_pid}, {busy} of {counted(len(facts.workers), 'worker')} busy"
+    return f"daemon pid {facts.presence.pid}, {at_work(facts.busy, facts.workers)}"
+
+
+def at_work(busy: int, workers: Sequence[Mapping[str, Any]]) -> str:
+    """ "1 of 4 workers busy", and the threads whose places in the pool were filled anew."""
+    size = sum(worker["job_status"] in IN_THE_POOL for worker in workers)
+    return counted_at_work(min(busy, size), size, len(workers) - size)
+
+
+def counted_at_work(busy: object, size: object, stuck: int) -> str:
+    """As `at_work`, from numbers that somebody else has counted."""
+    lost = f", {counted(stuck, 'stuck thread')}" if stuck else ""
+    return f"{busy} of {size} worker{'' if size == 1 else 's'} busy{lost}"
 
 
 def _waits(number: int) -> str:
@@ -175,19 +157,3 @@ def _is_word(text: str) -> bool:
     """Whether a shell takes it as it stands."""
     return text.isascii() and text.replace("_", "").replace(".", "").replace("-", "").isalnum() \
         and not text.startswith("-")
-
-
-def counted(number: int, noun: str) -> str:
-    """ "1 job", "2 jobs"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def lasted(ms: int) -> str:
-    """How long something took, for a person."""
-    return format_duration(max(ms, 0) / 1000 if ms < 10_000 else ms // 1000)
-
-
-def worst(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems with the worst first."""
-    order = list(State)
-    return sorted(problems, key=lambda each: -order.index(each.state))

@@ -4,16 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobd.core.health import (
-    Health,
-    Problem,
-    State,
-    counted,
-    dead_letters_problem,
-    lasted,
-    worker_problem,
-)
+from jobd.core.health import Health, counted_at_work, dead_letters_problem, worker_problem
 from jobd.core.log_line import LogEvent, time_of
+from jobd.core.problem import Problem, State, counted, lasted
 
 MISSED = 3
 """So many intervals without a heartbeat are too many."""
@@ -141,7 +134,8 @@ class Watched:
         beat = "no heartbeat yet" if self.beat_at is None else \
             f"last heartbeat {lasted(now - self.beat_at)} ago"
         busy, workers = self.pool.get("busy", "?"), self.pool.get("workers", "?")
-        return f"daemon pid {self.pid or '?'}, {beat}, {busy} of {workers} workers busy"
+        at_work = counted_at_work(busy, workers, _whole(self.pool.get("stuck")) or 0)
+        return f"daemon pid {self.pid or '?'}, {beat}, {at_work}"
 
     def _life_problems(self, now: int, every: int) -> Iterator[Problem]:
         if self.life in ("daemon.stopped", "daemon.failed"):

@@ -2,6 +2,7 @@
 
 from jobd.core.durations import format_duration
 from jobd.core.facts import Explanation, Facts, asked_by, at, named, since
+from jobd.core.problem import Problem
 from jobd.core.why_waiting import no_daemon
 
 _REQUESTS = (
@@ -16,6 +17,9 @@ def why_running(facts: Facts) -> Explanation:
     if not facts.owner_alive:
         return _orphan(facts, f"{named(facts)} was running (attempt {facts.job['attempt']}).")
     asked = requested(facts)
+    if facts.trouble is not None:
+        return _held_up(facts, f"{named(facts)} is running (attempt {facts.job['attempt']}).",
+                        facts.trouble)
     if facts.job["started_at"] is None:
         text = f"{_claimed(facts)}{asked or ' It starts as soon as a worker is free.'}"
         return Explanation(text, "jobd workers")
@@ -31,6 +35,8 @@ def why_timeout(facts: Facts) -> Explanation:
     lead = f"{named(facts)} {_passed_deadline(facts)}"
     if not facts.owner_alive:
         return _orphan(facts, f"{lead}.")
+    if facts.trouble is not None:
+        return _held_up(facts, f"{lead}.", facts.trouble)
     text = f"{lead}; it was told to stop and may still be executing.{_hangs(facts)}"
     after = requested(facts) or (
         " Once it has stopped it is retried or parked; if it does not stop, it becomes zombie."
@@ -42,6 +48,9 @@ def why_zombie(facts: Facts) -> Explanation:
     """Nobody vouches for the attempt: its daemon died, or it would not stop."""
     if not facts.owner_alive:
         return _orphan(facts, f"{named(facts)} is a zombie: its daemon died while it ran.")
+    if facts.trouble is not None:
+        lead = f"{named(facts)} is a zombie: its attempt would not stop."
+        return _held_up(facts, lead, facts.trouble)
     hold = format_duration(facts.zombie_hold_ms / 1000)
     text = (
         f"{named(facts)} is a zombie: its attempt {facts.job['attempt']} would not stop when told "
@@ -65,11 +74,19 @@ def requested(facts: Facts) -> str:
 def _orphan(facts: Facts, lead: str) -> Explanation:
     """An attempt whose daemon is gone."""
     kept = requested(facts)
+    if facts.trouble is not None:
+        text = f"{lead} Its daemon is gone. {facts.trouble.text}{kept}"
+        return Explanation(text, facts.trouble.next_command)
     if facts.daemon_alive:
         text = f"{lead} Its daemon is gone; the active one settles it within moments.{kept}"
         return Explanation(text, f"jobd explain {facts.id}")
     text = f"{lead} Its daemon is gone. {no_daemon(facts)} It first settles what was left.{kept}"
     return Explanation(text, "jobd run")
+
+
+def _held_up(facts: Facts, lead: str, trouble: Problem) -> Explanation:
+    """An attempt whose daemon lives, and cannot do its part."""
+    return Explanation(f"{lead} {trouble.text}{requested(facts)}", trouble.next_command)
 
 
 def _claimed(facts: Facts) -> str:

@@ -66,6 +66,8 @@ def _blocked(facts: Facts, lead: str) -> Explanation:
     queue = facts.job["queue"]
     if not facts.daemon_alive:
         return Explanation(f"{lead} {no_daemon(facts)}", "jobd run")
+    if facts.trouble is not None:
+        return Explanation(f"{lead} {facts.trouble.text}", facts.trouble.next_command)
     if not facts.handled:
         return Explanation(f"{lead} {_no_handler(facts)}", "jobd check")
     if facts.paused_at is not None:

@@ -8,7 +8,7 @@ only while the writing connection holds an empty BEGIN IMMEDIATE.
 from jobd import errors
 from jobd.daemon.report import Report
 from jobd.store.connection import Database
-from jobd.store.files import readers
+from jobd.store.kernel_locks import readers
 from jobd.store.sizes import log_bytes
 
 ROWS_BETWEEN = 4_000

@@ -105,7 +105,8 @@ class Daemon:
              Pulse(path, meter.counters).sweep()]
         ), path)
         self._vitals = Vitals(
-            self._systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report
+            self._systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report,
+            path, self._crew.config.timing.heartbeat,
         )
 
     def run(self) -> int:
@@ -166,6 +167,7 @@ class Daemon:
         if moved:
             logger().warning("clock.stepped", moved_ms=moved,
                              suspended_ms=self._steps.suspended_ms)
+            self._vitals.show_at_once()
             self._sweeper.run_now()
             self.dispatcher.submit(claims.clamp_retries)
 

@@ -133,10 +133,10 @@ class Patrol:
         self.ready, oldest = claims.depth(db)
         self.dead_letters = overview.dead_letters(db)
         self._alerts.look_at_heads(claims.next_in_line(db), now)
+        busy, stuck = sum(state.job_id is not None for state in states), self._pool.stuck_count()
         logger().info(
-            "pool.health", workers=self._pool.size,
-            busy=sum(state.job_id is not None for state in states),
-            stuck=self._pool.stuck_count(), in_hand=len(self._hand.attempts),
+            "pool.health", workers=self._pool.size, busy=max(busy - stuck, 0), stuck=stuck,
+            in_hand=len(self._hand.attempts),
             ready=self.ready, dead_letters=self.dead_letters,
             oldest_ready_ms=oldest and max(0, now - oldest),
             interval_s=self._crew.config.timing.heartbeat, pid=self._crew.identity.pid,

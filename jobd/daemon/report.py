@@ -14,7 +14,7 @@ from jobd.daemon.ledger import still_executing
 from jobd.daemon.meter import Meter
 from jobd.daemon.turn import Applied, Settled, Verdict
 from jobd.log import Write, job_logger, logger
-from jobd.store.files import write_lock_holder
+from jobd.store.kernel_locks import write_lock_holder
 
 EVERY_MINUTE = 60.0
 LOCKED_AFTER = 1.0

@@ -1,22 +1,27 @@
 """How the daemon is, as the main thread tells systemd: a line of counts, and signs of life.
+Whoever looks at the lock's file sees such a sign too.
 
 A sign of life is given only while the dispatcher and every sweep come round. Their bounded waits
 (for work, for the write lock, for disk space) are rounds, and are named in the line.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from jobd.core.presence import SIGN_EVERY
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.patrol import Patrol
 from jobd.daemon.report import Report
 from jobd.daemon.sweeper import Sweeper
 from jobd.daemon.systemd import Systemd
 from jobd.daemon.worker import WorkerPool
+from jobd.store.presence import give_sign
 
 SIGNS = 6
 """Signs of life in each interval of the watchdog: a handler may hold the GIL for most of one."""
 SAID_AGAIN_EVERY = 1.0
 NEEDED_TO_STOP = 15.0
+HANGS_AFTER = 10.0
 
 
 class Vitals:
@@ -24,7 +29,7 @@ class Vitals:
 
     def __init__(
         self, systemd: Systemd, pool: WorkerPool, dispatcher: Dispatcher, patrol: Patrol,
-        sweeper: Sweeper, report: Report,
+        sweeper: Sweeper, report: Report, database: Path, sign_every: float,
     ) -> None:
         self._systemd = systemd
         self._pool = pool
@@ -32,6 +37,9 @@ class Vitals:
         self._patrol = patrol
         self._sweeper = sweeper
         self._report = report
+        self._database = database
+        self._sign_every = min(sign_every, SIGN_EVERY)
+        self._last_shown = float("-inf")
         self._last_sign = 0.0
         self._last_need = 0.0
 
@@ -39,6 +47,10 @@ class Vitals:
         """Tell how it is; `now` is monotonic, as everywhere here."""
         self._systemd.status(self._line())
         self._live(now)
+
+    def show_at_once(self) -> None:
+        """The next look shows the lock's file: after a sleep or a step its age says nothing."""
+        self._last_shown = float("-inf")
 
     def look_while_stopping(self, now: float, left: float) -> None:
         """Tell who is waited for, `left` seconds at most, and that it is not stuck."""
@@ -55,6 +67,9 @@ class Vitals:
         return [*hung, *self._sweeper.late(now)]
 
     def _live(self, now: float) -> None:
+        if now - self._last_shown >= self._sign_every and not self.laggards(now, HANGS_AFTER):
+            self._last_shown = now
+            give_sign(self._database)
         interval = self._systemd.watchdog
         if interval is None or now - self._last_sign < interval / SIGNS:
             return

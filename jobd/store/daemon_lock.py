@@ -22,7 +22,7 @@ class DaemonLock:
 
     def __init__(self, database: Path) -> None:
         self._database = Path(os.path.realpath(database))
-        self._path = _lock_path(database)
+        self._path = lock_path(database)
         self._file: int | None = None
         self._descriptor: int | None = None
         _locks.add(self)
@@ -72,7 +72,7 @@ class DaemonLock:
 
 def is_held(database: Path) -> tuple[bool, int | None]:
     """Whether someone holds the lock of `database`, and the pid that the holder wrote."""
-    path = _lock_path(database)
+    path = lock_path(database)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -92,7 +92,8 @@ def _made(path: Path) -> int:
         raise DatabaseUnavailable(f"cannot write {path}: {error.strerror}") from error
 
 
-def _lock_path(database: Path) -> Path:
+def lock_path(database: Path) -> Path:
+    """The file whose lock says who is alive, and whose time, when it last moved."""
     return Path(f"{os.path.realpath(database)}.daemon")
 
 

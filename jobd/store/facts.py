@@ -6,9 +6,11 @@ from typing import Any
 
 from jobd.core.config import Config
 from jobd.core.facts import Facts
+from jobd.core.health import IN_THE_POOL
 from jobd.core.lifecycle import FailureType
+from jobd.core.presence import Presence, troubles
 from jobd.core.retry import Policy, retry_limit
-from jobd.store.overview import daemons, job_types
+from jobd.store.overview import daemons, job_types, workers
 from jobd.store.reading import Record, actions, attempts, job, progress, records, snapshot
 
 HOLDERS = 100
@@ -19,13 +21,13 @@ def facts(
     job_id: int,
     now: int,
     *,
-    daemon_alive: bool,
+    seen: Presence,
     config: Config,
 ) -> Facts | None:
     """What is known about a job now, or None when there is no such job.
 
-    Whether a daemon is alive only its lock can say, so the caller does; `config` gives what
-    neither the job nor its handler says.
+    Whether a daemon is alive and moves the database cannot say, so the caller does; `config`
+    gives what neither the job nor its handler says.
     """
     with snapshot(db):
         found = job(db, job_id)
@@ -34,11 +36,13 @@ def facts(
         types = {each["name"]: each for each in job_types(db)}
         handler = types.get(found["job_type"])
         queue = _queue(db, found["queue"])
+        daemon = next(iter(daemons(db)), None)
         return Facts(
             now=now,
             job=found,
-            daemon_alive=daemon_alive,
-            daemon=next(iter(daemons(db)), None),
+            daemon_alive=seen.alive,
+            daemon=daemon,
+            trouble=next(iter(troubles(seen, daemon)), None),
             handled=handler is not None,
             job_types=tuple(types),
             ahead=_ahead(db, found),
@@ -46,7 +50,7 @@ def facts(
             concurrency=queue["concurrency"],
             paused_at=queue["paused_at"],
             paused_by=queue["paused_by"],
-            workers=_count(db, "SELECT count(*) FROM workers"),
+            workers=sum(each["job_status"] in IN_THE_POOL for each in workers(db)),
             busy=_busy(db),
             attempts=attempts(db, job_id),
             actions=actions(db, job_id),

@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -69,37 +68,3 @@ def _identity(name: str) -> tuple[int, int] | None:
     except OSError:
         return UNSEEN
     return found.st_dev, found.st_ino
-
-
-WAL_WRITE_LOCK = "120"
-"""The byte of the -shm file that SQLite locks to write (sqlite.org/walformat.html, 2.3.1)."""
-WAL_READ_LOCKS = ("123", "124", "125", "126", "127")
-"""Those that readers share."""
-
-
-def write_lock_holder(database: Path) -> int | None:
-    """The pid that holds SQLite's write lock; None when /proc does not say."""
-    return next((pid for kind, byte, pid in _locks(database)
-                 if kind == "WRITE" and byte == WAL_WRITE_LOCK), None)
-
-
-def readers(database: Path) -> list[int]:
-    """The pids that are reading in the database now, by /proc."""
-    found = {pid for _, byte, pid in _locks(database) if byte in WAL_READ_LOCKS}
-    return sorted(found)
-
-
-def _locks(database: Path) -> Iterator[tuple[str, str, int]]:
-    """READ or WRITE, the first byte, and the pid of each lock on the index.
-
-    Looks at inodes only: opening the file and closing it would drop this process's own locks.
-    """
-    try:
-        inode = Path(f"{database}-shm").stat().st_ino
-        lines = Path("/proc/locks").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        words = line.split()
-        if len(words) == 8 and words[5].rsplit(":", 1)[-1] == str(inode):
-            yield words[3], words[6], int(words[4])

@@ -3,8 +3,9 @@
 import sqlite3
 
 from jobd.core.health import HealthFacts
+from jobd.core.presence import Presence
 from jobd.store.claims import next_in_line
-from jobd.store.overview import daemons, dead_letters, workers
+from jobd.store.overview import at_work, daemons, dead_letters, workers
 from jobd.store.reading import MANY, records, snapshot
 from jobd.store.verbs import WITHOUT_HANDLER
 
@@ -22,26 +23,32 @@ _WITHOUT_HANDLER = f"""
     ) GROUP BY job_type ORDER BY count(*) DESC
 """
 
+_UNFINISHED = """
+    SELECT EXISTS (SELECT 1 FROM job_queue WHERE ready = 1)
+        OR EXISTS (SELECT 1 FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM job_queue WHERE execution_over = 0)
+"""
+
 
 def health_facts(
     db: sqlite3.Connection,
     now: int,
     *,
-    daemon_alive: bool,
-    daemon_pid: int | None,
+    presence: Presence,
     max_age_ms: int | None,
 ) -> HealthFacts:
-    """What the database says now; whether a daemon is alive only its lock can say."""
+    """What the database says now; of the daemon its lock says more (`presence`)."""
     with snapshot(db):
         return HealthFacts(
             now=now,
-            daemon_alive=daemon_alive,
-            daemon_pid=daemon_pid,
+            presence=presence,
             daemon=next(iter(daemons(db)), None),
             workers=workers(db),
+            busy=at_work(db),
             heads=next_in_line(db),
             zombies=records(db, _ZOMBIES),
             dead_letters=dead_letters(db),
+            unfinished=bool(db.execute(_UNFINISHED).fetchone()[0]),
             without_handler=dict(db.execute(_WITHOUT_HANDLER).fetchall()),
             max_age_ms=max_age_ms,
         )

@@ -8,7 +8,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from jobd.store.claims import READY_SINCE
-from jobd.store.overview import daemons, workers
+from jobd.store.overview import at_work, daemons, workers
 from jobd.store.reading import Record, records, snapshot
 from jobd.store.verbs import UNCOMMON, WITHOUT_HANDLER
 
@@ -67,7 +67,7 @@ _QUEUES = f"""
 """
 
 _RUNNING = f"""
-    SELECT j.id, job_type, queue, status, j.attempt, claimed_at, started_at, done, total,
+    SELECT j.id, job_type, queue, status, j.attempt, claimed_at, started_at, worker_id, done, total,
         substr(message, 1, 200) AS message,
         (SELECT name FROM workers WHERE job_id = j.id AND attempt = j.attempt) AS worker,
         (SELECT health_status FROM workers
@@ -118,6 +118,7 @@ class Live:
     due: list[Record]
     failures: list[Record]
     counted_to: int
+    at_work: int = 0
 
 
 def live(db: sqlite3.Connection) -> Live:
@@ -134,4 +135,5 @@ def live(db: sqlite3.Connection) -> Live:
             due=records(db, _DUE),
             failures=records(db, _FAILURES),
             counted_to=most,
+            at_work=at_work(db),
         )

@@ -34,14 +34,19 @@ def count_jobs(db: sqlite3.Connection) -> dict[Kind, int]:
 
 def measure(
     db: sqlite3.Connection, database: Path, *, alive: bool, jobs: dict[Kind, int], counted_at: int,
-    now: int,
+    now: int, moves: bool = True, silent_ms: int | None = None,
 ) -> Gauges:
-    """Everything else, and the jobs as they were counted."""
+    """Everything else, and the jobs as they were counted.
+
+    A daemon that is `alive` may stand still all the same; `silent_ms` is the age of its last sign
+    of life, where somebody else measures.
+    """
     pages = sizes.pages(db)
     return Gauges(
         now=now, version=VERSION, sqlite=sqlite3.sqlite_version,
         schema_version=db.execute("PRAGMA user_version").fetchone()[0],
-        daemon_alive=alive, jobs=jobs, jobs_counted_at=counted_at,
+        daemon_alive=alive, daemon_moves=alive and moves,
+        daemon_silent_ms=silent_ms if alive else None, jobs=jobs, jobs_counted_at=counted_at,
         queues=overview.queues(db), workers=overview.workers(db),
         database_bytes=sizes.bytes_of(database), log_bytes=sizes.log_bytes(database),
         free_bytes=pages.size * pages.free, disk_free_bytes=disk_free(database.parent),

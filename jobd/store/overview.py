@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from jobd.core.job import HealthStatus
 from jobd.core.lifecycle import COMPLETED, PENDING, JobStatus
 from jobd.store.reading import MANY, Record, records
 from jobd.store.verbs import UNCOMMON, UNFED, WITHOUT_HANDLER
@@ -57,6 +58,18 @@ _QUEUES = f"""
     ORDER BY summed.name
 """
 
+# A worker's row may be older than the end of its job.
+_WORKERS = f"""
+    SELECT workers.*, job_queue.status AS job_status
+    FROM workers LEFT JOIN job_queue ON job_queue.id = workers.job_id
+        AND job_queue.attempt = workers.attempt AND job_queue.worker_id = workers.daemon_id
+        AND job_queue.execution_over = 0
+    ORDER BY length(name), name LIMIT {MANY}
+"""
+_IDLE: Record = dict.fromkeys(("job_id", "attempt", "job_started_at", "stuck_job_id")) | {
+    "health_status": HealthStatus.NORMAL.value
+}
+
 
 def counts(db: sqlite3.Connection) -> dict[JobStatus, int]:
     """How many jobs are in each of the nine statuses."""
@@ -95,8 +108,20 @@ def queues(db: sqlite3.Connection) -> list[Record]:
 
 
 def workers(db: sqlite3.Connection) -> list[Record]:
-    """The workers of the last daemon, as it last wrote them."""
-    return records(db, f"SELECT * FROM workers ORDER BY length(name), name LIMIT {MANY}")
+    """The workers of the last daemon, as it last wrote them, but for jobs that ended since.
+
+    `job_status` is that of the job which the worker is on.
+    """
+    return [each if each["job_status"] else each | _IDLE for each in records(db, _WORKERS)]
+
+
+def at_work(db: sqlite3.Connection) -> int:
+    """How many jobs workers of the pool run now; a zombie's place there was filled anew."""
+    count: int = db.execute(
+        """SELECT count(*) FROM job_queue WHERE execution_over = 0
+            AND status IN ('running', 'timeout') AND started_at IS NOT NULL"""
+    ).fetchone()[0]
+    return count
 
 
 def daemons(db: sqlite3.Connection) -> list[Record]:

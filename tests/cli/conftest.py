@@ -66,6 +66,11 @@ class Store:
             daemons.register(db, DAEMON, known, {}, NOW)
             daemons.show_workers(db, DAEMON, [daemons.WorkerState("JobWorker-1")], NOW)
 
+    def rest(self) -> None:
+        """That daemon has stopped, and signed off."""
+        with self.opened() as database, database.transaction() as db:
+            daemons.sign_off(db, DAEMON, NOW)
+
     def claim(self, job_id: int = 1) -> None:
         with self.opened() as database, database.transaction() as db:
             assert claim_ids(db, [job_id], [], "d1", NOW)

@@ -39,6 +39,7 @@ def troubles(jobd: Verb, *words: str) -> dict[str, tuple[str, str, str | None]]:
 def test_a_database_that_rests_is_well(jobd: Verb, store: Store) -> None:
     """No daemon is only a warning when nothing waits for one."""
     store.register("thumb")
+    store.rest()
     status, out, err = jobd("doctor")
     assert (status, err) == (0, "")
     assert " FAIL, " in out.splitlines()[-1]
@@ -49,6 +50,7 @@ def test_a_database_that_rests_is_well(jobd: Verb, store: Store) -> None:
 def test_the_page_is_readable(jobd: Verb, store: Store) -> None:
     """A level, what it is about, what was found; beneath it what mends it."""
     store.register()
+    store.rest()
     lines = jobd("doctor")[1].splitlines()
     position = next(i for i, line in enumerate(lines) if line.startswith("WARN daemon"))
     assert lines[position + 1].strip() == "-> jobd run"
@@ -60,6 +62,22 @@ def test_without_a_database_it_says_what_makes_one(jobd: Verb) -> None:
     """A machine on which nothing ran yet is not broken."""
     assert troubles(jobd)["database"][0] == "warn"
     assert jobd("doctor")[0] == 0
+
+
+def test_a_daemon_that_died_is_a_failure(jobd: Verb, store: Store) -> None:
+    """Though nothing waits: it did not sign off, and nobody has come in its place."""
+    store.register("thumb")
+    level, message, mend = troubles(jobd)["daemon"]
+    assert (level, mend) == ("fail", "jobd run")
+    assert "It died" in message
+
+
+def test_a_job_left_running_is_a_failure(jobd: Verb, store: Store) -> None:
+    """So is one that is due later: both go on only with a daemon."""
+    store.register("thumb")
+    store.rest()
+    jobd("enqueue", "thumb", "--in", "1h")
+    assert troubles(jobd)["daemon"][0] == "fail"
 
 
 def test_jobs_without_a_daemon_are_a_failure(jobd: Verb, store: Store) -> None:
@@ -188,12 +206,16 @@ def test_timers_that_do_not_fit_are_told(
     assert (level, "shutdown_grace" in message) == ("warn", True)
 
 
-def test_a_wrong_configuration_is_all_that_is_told(
+def test_a_wrong_configuration_does_not_hide_the_rest(
     jobd: Verb, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without it nobody knows which database is meant."""
+    """It is a failure of its own, and the database that is meant all the same is looked at."""
+    store.register()
+    store.rest()
     monkeypatch.setenv("JOBD_POOL_WORKERS", "many")
-    assert {*troubles(jobd)} == {"configuration"}
+    found = troubles(jobd)
+    assert {*found} == {"configuration", "daemon"}
+    assert found["configuration"][0] == "fail"
     assert jobd("doctor")[0] == 1
 
 

@@ -16,6 +16,7 @@ import pytest
 from jobd import clock
 from jobd.cli.terminal import Look, cut, speaks_utf8, width_of
 from jobd.cli.top_frame import Moment, frame
+from jobd.core.presence import Presence
 from jobd.store.live import Live
 from jobd.store.pulse import PulseWriter
 from tests.cli.conftest import Store
@@ -75,21 +76,25 @@ def test_without_a_terminal_it_wants_once(jobd: Jobd, store: Store) -> None:
     assert "--once prints one frame" in err
 
 
+HERE = Presence(alive=True, pid=77, pid_here=77)
+
+
 def moment(**given: Any) -> Moment:
     job = {"id": 17, "job_type": EVIL, "queue": EVIL, "status": "running", "attempt": 1,
            "claimed_at": NOW, "started_at": NOW - 61_000, "done": 3.0, "total": 4.0,
-           "message": EVIL, "worker": "JobWorker-1", "health_status": "normal"}
+           "message": EVIL, "worker": "JobWorker-1", "worker_id": "d1", "health_status": "normal"}
     queue = {"name": EVIL, "ready": 50_000, "running": 1, "oldest_ready_at": NOW - 60_000,
              "concurrency": 2, "paused_at": NOW - 5_000, "paused_by": EVIL}
     due = {"id": 18, "job_type": EVIL, "queue": EVIL, "status": "retrying", "due_at": NOW + 5_000,
            "retry_count": 2, "failure_type": "network"}
     failure = {"id": 19, "job_type": EVIL, "queue": EVIL, "attempt": 1, "outcome": "dead_letter",
                "failure_type": "network", "error_message": EVIL, "ended_at": NOW - 3_000}
-    worker = {"name": "JobWorker-1", "job_id": 17, "health_status": "unhealthy"}
-    daemon = {"started_at": NOW - 5_000, "pid": 1}
+    worker = {"name": "JobWorker-1", "job_id": 17, "health_status": "unhealthy",
+              "job_status": "running"}
+    daemon = {"id": "d1", "started_at": NOW - 5_000, "pid": 77, "stopped_at": None}
     read = Live(daemon, [worker] * 3, [queue] * 9, {"zombie": 50_000}, [job] * 40, [due] * 9,
                 [failure] * 9, 50_000)
-    usual = {"now": NOW, "database": f"/{EVIL}", "alive": True, "pid": 77, "live": read,
+    usual = {"now": NOW, "database": f"/{EVIL}", "seen": HERE, "live": read,
              "beats": [(NOW // 1000 - 1, 9, 1)], "trouble": EVIL}
     return Moment(**{**usual, **given})
 

@@ -7,6 +7,7 @@ import pytest
 from jobd.core.explain import explain
 from jobd.core.facts import Facts
 from jobd.core.lifecycle import JobStatus
+from jobd.core.problem import Problem, State
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -62,10 +63,16 @@ CANCEL_BY_ANN = {"verb": "cancel", "actor": "ann", "acted_at": NOW - MINUTE, "de
 DOWN: dict[str, Any] = {"daemon_alive": False}
 NEVER_RAN: dict[str, Any] = {"daemon_alive": False, "daemon": None}
 
+FROZEN: dict[str, Any] = {
+    "trouble": Problem(State.DOWN, "frozen_daemon", "The daemon is frozen.", "kill -CONT 4711")
+}
+
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], str]] = [
     ("pending, ready, daemon down", PENDING, DOWN,
      ["Job 17 (thumbnail) waits in queue media.", "No daemon is active", "pid 4711", "1 min ago"],
      "jobd run"),
+    *((f"{job.get('status', 'pending')}, frozen", job, FROZEN, ["The daemon is frozen."],
+       "kill -CONT 4711") for job in (PENDING, LATER, RETRYING, RUNNING, TIMEOUT, ZOMBIE)),
     ("pending, no daemon ever", PENDING, NEVER_RAN, ["No daemon has run on this database yet"],
      "jobd run"),
     ("pending, ready, first", PENDING, {}, ["daemon is active", "it is first in queue media"],

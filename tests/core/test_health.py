@@ -1,23 +1,29 @@
 """The verdict on everything, from what the database and the lock say."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from jobd.core.health import HealthFacts, State, judge, worst
+from jobd.core.health import HealthFacts, judge
+from jobd.core.presence import Halt, Holder, Presence
+from jobd.core.problem import State, worst
 
 NOW = 1_700_000_000_000
 DAEMON = {"pid": 77, "stopped_at": None, "seen_at": NOW - 1_000}
+HERE = Presence(alive=True, pid=77, pid_here=77, silent_ms=2_000)
+GONE = Presence()
 
 
 def worker(name: str = "JobWorker-1", **keys: Any) -> dict[str, Any]:
-    return {"name": name, "health_status": "normal", "stuck_job_id": None, "job_id": None, **keys}
+    return {"name": name, "health_status": "normal", "stuck_job_id": None, "job_id": None,
+            "job_status": None, **keys}
 
 
 def facts(**given: Any) -> HealthFacts:
-    usual = {"now": NOW, "daemon_alive": True, "daemon_pid": 77, "daemon": DAEMON,
-             "workers": [worker()], "heads": [], "zombies": [], "dead_letters": 0,
-             "without_handler": {}, "max_age_ms": 60_000}
+    usual = {"now": NOW, "presence": HERE, "daemon": DAEMON,
+             "workers": [worker()], "busy": 0, "unfinished": False, "heads": [], "zombies": [],
+             "dead_letters": 0, "without_handler": {}, "max_age_ms": 60_000}
     return HealthFacts(**{**usual, **given})
 
 
@@ -37,12 +43,18 @@ ZOMBIE = {"id": 8, "job_type": "thumb", "status": "zombie"}
 
 
 @pytest.mark.parametrize(("given", "state", "cause", "command"), [
-    ({"daemon_alive": False}, State.DOWN, "no_daemon", "jobd run"),
-    ({"daemon_alive": False, "daemon": None}, State.DOWN, "no_daemon", "jobd run"),
+    ({"presence": GONE}, State.DOWN, "no_daemon", "jobd run"),
+    ({"presence": GONE, "daemon": None}, State.DOWN, "no_daemon", "jobd run"),
     ({"daemon": DAEMON | {"seen_at": NOW - 181_000}}, State.DOWN, "silent_daemon", "jobd status"),
-    ({"daemon_pid": 78}, State.DEGRADED, "not_ready", "jobd health"),
+    ({"presence": replace(HERE, pid=78)}, State.DEGRADED, "not_ready", "jobd health"),
     ({"daemon": DAEMON | {"stopped_at": NOW}}, State.DEGRADED, "not_ready", "jobd health"),
     ({"daemon": None}, State.DEGRADED, "not_ready", "jobd health"),
+    ({"presence": replace(HERE, halt=Halt.SIGNAL, waker="kill -CONT 77")}, State.DOWN,
+     "frozen_daemon", "kill -CONT 77"),
+    ({"presence": replace(HERE, silent_ms=36_000)}, State.DOWN, "silent_daemon",
+     "ps -o pid,stat,wchan:20,args -Lp 77"),
+    ({"presence": replace(HERE, writer=Holder(9, "sqlite3 x"))}, State.DEGRADED,
+     "database_locked", "ps -fp 9"),
     ({"workers": [worker(health_status="unhealthy", stuck_job_id=3)]}, State.DEGRADED,
      "unhealthy_worker", "jobd explain 3"),
     ({"workers": [worker(health_status="potentially_stuck", stuck_job_id=3)]}, State.DEGRADED,
@@ -72,13 +84,13 @@ def test_a_zombie_that_a_worker_holds_is_told_once() -> None:
     """As that worker's; when the daemon is gone, as what it left."""
     held = worker(health_status="unhealthy", stuck_job_id=8)
     assert [cause for _, cause in causes(workers=[held], zombies=[ZOMBIE])] == ["unhealthy_worker"]
-    gone = causes(workers=[held], zombies=[ZOMBIE], daemon_alive=False)
+    gone = causes(workers=[held], zombies=[ZOMBIE], presence=GONE)
     assert [cause for _, cause in gone] == ["no_daemon", "zombie"]
 
 
 def test_the_worst_counts_and_comes_first() -> None:
     """Down beats degraded, wherever it stands in the list."""
-    health = judge(facts(dead_letters=2, daemon_alive=False))
+    health = judge(facts(dead_letters=2, presence=GONE))
     assert health.state is State.DOWN
     assert worst(reversed(health.problems))[0].cause == "no_daemon"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobd.core.health import State
+from jobd.core.problem import State
 from jobd.core.watched import Watched, pool_line, watch, worker_line
 
 START = 1_767_323_040_000  # 2026-01-02T03:04:00Z

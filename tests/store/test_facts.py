@@ -10,6 +10,7 @@ from jobd.core.config import Config, Timing
 from jobd.core.facts import Facts
 from jobd.core.job import AttemptOutcome, NewJob, Settlement
 from jobd.core.lifecycle import FailureType, Request
+from jobd.core.presence import Presence
 from jobd.store import daemons, outcomes, requests
 from jobd.store.connection import Database
 from jobd.store.enqueue import enqueue
@@ -44,14 +45,15 @@ def register(database: Database, *types: daemons.JobType) -> None:
 
 
 def known(database: Database, job_id: int, config: Config | None = None) -> Facts:
-    found = facts(database.connection, job_id, NOW, daemon_alive=True, config=config or Config())
+    seen = Presence(alive=True, pid=1)
+    found = facts(database.connection, job_id, NOW, seen=seen, config=config or Config())
     assert found is not None
     return found
 
 
 def test_no_job_no_facts(database: Database) -> None:
     """An id that does not exist is None."""
-    found = facts(database.connection, 1, NOW, daemon_alive=False, config=Config())
+    found = facts(database.connection, 1, NOW, seen=Presence(), config=Config())
     assert found is None
 
 
