@@ -37,16 +37,35 @@ class Poker:
 
     def __init__(self, database: Path) -> None:
         self._path = socket_path(database)
+        self._name = str(self._path)
+        self._is_long = len(os.fsencode(self._path)) > LONGEST_ADDRESS
         self._socket: socket.socket | None = None
+        self._nobody_at: object = None
 
-    def poke(self) -> None:
-        """As the function `poke`."""
-        with contextlib.suppress(OSError):
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._socket.setblocking(False)
+    def poke(self, place: object = None) -> None:
+        """As the function `poke`.
+
+        `place` is the state of the database's directory, or None when it is not known. Whoever
+        was not there is not tried again before that changes: a daemon that starts changes it.
+        """
+        if place is not None and place == self._nobody_at:
+            return
+        try:
+            self._send()
+        except BlockingIOError:
+            pass  # its inbox is full: it is awake
+        except OSError:
+            self._nobody_at = place
+
+    def _send(self) -> None:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+        if self._is_long:
             with address(self._path) as name:
                 self._socket.sendto(b"\x01", name)
+        else:
+            self._socket.sendto(b"\x01", self._name)
 
     def close(self) -> None:
         if self._socket is not None:

@@ -2,20 +2,19 @@
 
 import getpass
 import os
-import sqlite3
 import threading
 import weakref
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jobd import clock, errors
-from jobd.core.job import JobId, NewJob
+from jobd.core.job import JobId
 from jobd.core.lifecycle import ENDED, JobStatus, Request
 from jobd.core.new_job import check_integer, new_job, new_jobs
 from jobd.core.shown import shown
+from jobd.group_commit import GroupCommit, Submission
 from jobd.poke import Poker
 from jobd.store import enqueue as store_enqueue
 from jobd.store import reading, requests
@@ -58,7 +57,7 @@ class Queue:
         self._max_payload = max_payload
         self._create = create
         self._lock = threading.Lock()
-        self._waiting: deque[_Submission] = deque()
+        self._line = GroupCommit(self._write)
         self._database: Database | None = None
         self._log: ProducerLog | None = None
         _queues.add(self)
@@ -97,7 +96,8 @@ class Queue:
             BadInput: the job cannot be stored as it is; nothing was written.
         """
         made = new_job(job_type, payload, options, clock.now_ms(), self._max_payload)
-        return self._submit([made])[0]
+        ids: list[JobId] = self._line.submit([made])
+        return ids[0]
 
     def enqueue_many(self, jobs: Iterable[tuple[Any, ...]], **options: Any) -> list[JobId]:
         """Put many jobs in, in one transaction: all or none.
@@ -110,7 +110,7 @@ class Queue:
             raise errors.BadInput(
                 f"{len(made)} jobs in one call; at most {MAX_AT_ONCE} go into one transaction"
             )
-        return self._submit(made) if made else []
+        return self._line.submit(made) if made else []
 
     def get(self, job_id: int) -> Record:
         """The job as `jobd show --json` shows it: times in ISO 8601, payload and result as values.
@@ -162,68 +162,25 @@ class Queue:
             raise errors.Refused(f"{what} of job {job_id}: {replied.refusal}")
         return replied
 
-    # A call appends its jobs to the list; whoever gets the lock first writes all that wait in
-    # one transaction and wakes the others: group commit without a thread.
-
-    def _submit(self, jobs: list[NewJob]) -> list[JobId]:
-        mine = _Submission(jobs)
-        self._waiting.append(mine)
-        try:
-            with self._lock:
-                if not mine.done:
-                    self._write_waiting()
-        except BaseException:
-            # Interrupted while waiting: what was not written yet must not be written later.
-            with suppress(ValueError):
-                self._waiting.remove(mine)
-            raise
-        if mine.error is not None:
-            raise mine.error
-        if not mine.done:
-            raise errors.OutcomeUnknown(_INTERRUPTED)
-        return mine.ids
-
-    def _write_waiting(self) -> None:
-        batch = []
-        try:
-            while self._waiting:
-                batch.append(self._waiting.popleft())
-        except IndexError:
-            pass  # an interrupted call took its own out meanwhile
-        try:
-            self._write(batch)
-        except sqlite3.IntegrityError:
-            # One refused row must fail its own call alone.
+    def _write(self, batch: list[Submission]) -> None:
+        """Store what these calls hand in, in one transaction."""
+        jobs = batch[0].jobs if len(batch) == 1 else [job for each in batch for job in each.jobs]
+        with self._lock:
+            database = self._database or self._opened()
+            try:
+                with database.transaction() as db:
+                    ids = store_enqueue.enqueue_many(db, jobs, clock.now_ms())
+            except errors.DatabaseReplaced:
+                self._close()
+                raise
+            first = 0
             for submission in batch:
-                self._write_or_fail([submission])
-        except Exception as error:  # noqa: BLE001 - each waiting call raises it itself
-            _fail(batch, error)
-        except BaseException:
-            # Our caller is interrupted; the others cannot know how far this had come.
-            _fail(batch, errors.OutcomeUnknown(_INTERRUPTED))
-            raise
-
-    def _write_or_fail(self, batch: list["_Submission"]) -> None:
-        try:
-            self._write(batch)
-        except Exception as error:  # noqa: BLE001 - each waiting call raises it itself
-            _fail(batch, error)
-
-    def _write(self, batch: list["_Submission"]) -> None:
-        now = clock.now_ms()
-        jobs = [job for each in batch for job in each.jobs]
-        try:
-            with self._opened().transaction() as db:
-                ids = iter(store_enqueue.enqueue_many(db, jobs, now))
-        except errors.DatabaseReplaced:
-            self._close()
-            raise
-        for submission in batch:
-            submission.ids = [JobId(*next(ids)) for _ in submission.jobs]
-            submission.done = True
-        self._poker.poke()
-        if self._log is not None:
-            self._log.wrote(len(jobs))
+                last = first + len(submission.jobs)
+                submission.ids = [JobId(*made) for made in ids[first:last]]
+                first = last
+            self._poker.poke(database.place)
+            if self._log is not None:
+                self._log.wrote(len(jobs))
 
     @contextmanager
     def _connection(self) -> Iterator[Database]:
@@ -237,9 +194,9 @@ class Queue:
                 raise
 
     def _start_anew(self) -> None:
-        """In a forked child: an empty list, a lock and a connection of its own."""
+        """In a forked child: an empty line, a lock and a connection of its own."""
         self._lock = threading.Lock()
-        self._waiting = deque()
+        self._line = GroupCommit(self._write)
         if self._database is not None and self._log is not None:
             _inherited.append((self._database, self._log))
             self._database.abandon()
@@ -259,8 +216,6 @@ class Queue:
         return self._database
 
 
-_INTERRUPTED = "interrupted while writing: the jobs may or may not be stored"
-
 _inherited: list[tuple[Database, ProducerLog]] = []
 """Connections of a parent process: SQLite forbids closing them here, so they are kept alive."""
 
@@ -273,22 +228,6 @@ def _start_all_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_start_all_anew)
-
-
-class _Submission:
-    """The jobs of one call on their way through whoever writes them."""
-
-    def __init__(self, jobs: list[NewJob]) -> None:
-        self.jobs = jobs
-        self.ids: list[JobId] = []
-        self.error: BaseException | None = None
-        self.done = False
-
-
-def _fail(batch: list[_Submission], error: BaseException) -> None:
-    for submission in batch:
-        submission.error = error
-        submission.done = True
 
 
 def actor() -> str:

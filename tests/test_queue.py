@@ -238,6 +238,19 @@ def test_the_daemon_is_poked(
         assert inbox.recv(8) == b"\x01"
 
 
+def test_a_daemon_that_starts_later_is_poked(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A producer that found nobody there finds the one who comes."""
+    while queue._poker._nobody_at is None:  # until the directory is known to be at rest
+        queue.enqueue("t")
+    queue.enqueue("t")
+    monkeypatch.chdir(queue.path.parent)
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as inbox:
+        inbox.bind(f"{queue.path.name}.sock")
+        inbox.settimeout(MUCH_LATER)
+        queue.enqueue("t")
+        assert inbox.recv(8) == b"\x01"
+
+
 def test_nobody_needs_to_listen(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that a dead daemon left behind changes nothing."""
     monkeypatch.chdir(queue.path.parent)

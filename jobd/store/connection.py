@@ -11,6 +11,7 @@ from jobd.store.complaints import is_busy, translated, translation
 from jobd.store.files import (
     UNSEEN,
     Identities,
+    Place,
     create_file,
     directory_state,
     identities,
@@ -47,7 +48,8 @@ class Database:
         self.turnstile = Turnstile(self.path)
         self._files: Identities | None = None
         self._directory = str(self.path.parent)
-        self._place: tuple[int, int, int] | None = None
+        self.place: Place | None = None
+        """The state of the directory when the files were seen in it; None while it is not known."""
         self.schema_version: int | None = None
         """What `user_version` must be in every write transaction; None while not yet known."""
 
@@ -109,7 +111,7 @@ class Database:
             DatabaseReplaced: they have been removed or replaced.
         """
         place = directory_state(self._directory, clock.now_ns())
-        if place is not None and place == self._place:
+        if place is not None and place == self.place:
             return
         found = identities(self.path)
         known = self._files or found
@@ -119,7 +121,7 @@ class Database:
                 "was written, and the next try opens what stands there now"
             )
         if UNSEEN not in found:
-            self._files, self._place = found, place
+            self._files, self.place = found, place
 
     def checkpoint_with(self, second: "Database") -> tuple[int, int]:
         """Move the write-ahead log into the file on `second`, while nobody can commit.
@@ -166,11 +168,12 @@ class Database:
             db.execute(f"PRAGMA cache_size = {cache_size}")
 
     def _begin(self, keep_trying: Callable[[float], bool]) -> None:
-        began = clock.monotonic()
+        began = None
         while True:
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
+                began = began or clock.monotonic() - BUSY_TRIES_MS / 1000
                 if not is_busy(error) or not keep_trying(clock.monotonic() - began):
                     raise
                 # Some kinds of busy come back at once, without SQLite's own wait.

@@ -35,23 +35,29 @@ def identities(database: Path) -> Identities:
     return _identity(name), _identity(f"{name}-wal"), _identity(f"{name}-shm")
 
 
-SETTLED = 1_000_000_000
+Place = tuple[int, int, int]
+SECOND = 1_000_000_000
+SETTLED = 20_000_000
+"""Longer than any tick of a kernel's clock, in ns: so old, a time says that nothing came after."""
 
 
-def directory_state(directory: str, now_ns: int) -> tuple[int, int, int] | None:
+def directory_state(directory: str, now_ns: int) -> Place | None:
     """A value that changes when a file in the directory is made, removed or renamed.
 
     One look at the directory says as much as one at each file, and is not only cheaper: a file
     whose times were asked for gets new ones with its next write (multigrain timestamps, Linux
     6.13), and syncing the log then takes half as long again. None when the directory changed
-    less than a second ago, for then it may do so again within one tick of its clock.
+    so lately that it may do so again within one tick of its clock.
     """
     try:
         found = os.stat(directory)
     except OSError:
         return None
-    fresh = not 0 <= found.st_mtime_ns <= now_ns - SETTLED
-    return None if fresh else (found.st_dev, found.st_ino, found.st_mtime_ns)
+    changed = found.st_mtime_ns
+    # Whole seconds come from a file system that keeps no parts of them.
+    settled = SETTLED if changed % SECOND else 2 * SECOND
+    fresh = not 0 <= changed <= now_ns - settled
+    return None if fresh else (found.st_dev, found.st_ino, changed)
 
 
 def replaced(known: Identities, found: Identities) -> bool:

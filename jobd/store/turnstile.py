@@ -6,9 +6,9 @@ SQLite's lock decides.
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
 from jobd import clock
@@ -16,6 +16,7 @@ from jobd.store.files import create_file
 
 TRY_EVERY = 0.000_5
 PATIENCE = 0.25
+_AT_ONCE = LOCK_EX | LOCK_NB
 
 
 class Turnstile:
@@ -37,12 +38,12 @@ class Turnstile:
     def leave(self, held: int | None) -> None:
         """Give back what `take` returned."""
         if held is not None:
-            fcntl.flock(held, fcntl.LOCK_UN)
+            flock(held, LOCK_UN)
 
     def take(self) -> int | None:
         """Wait for the turn and hold it; None when it cannot be had (in time)."""
         try:
-            line, turn = self._open()
+            line, turn = self._descriptors or self._open()
         except OSError:
             return None  # a full or unwritable directory: what is wrong with it SQLite will say
         in_line = _lock(line)
@@ -50,7 +51,7 @@ class Turnstile:
             return turn if _lock(turn) else None
         finally:
             if in_line:
-                fcntl.flock(line, fcntl.LOCK_UN)
+                flock(line, LOCK_UN)
 
     def close(self) -> None:
         for descriptor in self._descriptors or ():
@@ -61,9 +62,8 @@ class Turnstile:
     """Closing a forked copy leaves the parent's lock alone; only an explicit unlock would not."""
 
     def _open(self) -> tuple[int, int]:
-        if self._descriptors is None:
-            line, turn = (create_file(path) for path in self._paths)
-            self._descriptors = (line, turn)
+        line, turn = (create_file(path) for path in self._paths)
+        self._descriptors = (line, turn)
         return self._descriptors
 
 
@@ -71,7 +71,7 @@ def _lock(descriptor: int) -> bool:
     deadline = None
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(descriptor, _AT_ONCE)
         except BlockingIOError:
             now = clock.monotonic()
             deadline = deadline or now + PATIENCE

@@ -41,7 +41,7 @@ NO_TRIGGER = (
 )
 """Takes away the second line of defence: the trigger that refuses moves that do not exist."""
 
-_TOLD = "submission.ids = [JobId(*next(ids)) for _ in submission.jobs]"
+_STORES = "                    ids = store_enqueue.enqueue_many(db, jobs, clock.now_ms())\n"
 _SELECT_THEN_UPDATE = (
     Edit("jobd.daemon.dispatcher",
          "                with self._database.transaction(self._keep_trying) as db:\n"
@@ -66,28 +66,19 @@ _LATE_SUCCESS = (
 
 PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
     Plant("acknowledge_before_commit", 40, ("nothing_is_lost",), (
-        Edit("jobd.queue", f"        for submission in batch:\n            {_TOLD}\n"
-             "            submission.done = True\n", f"""            for submission in batch:
-                {_TOLD}
-                submission.done = True
-            clock.pause(0.002)
+        Edit("jobd.queue", _STORES, _STORES + """
+                    told = iter(ids)
+                    for submission in batch:
+                        submission.ids = [JobId(*next(told)) for _ in submission.jobs]
+                        submission.done = True
+                        submission.wake()
+                    clock.pause(0.002)
 """),
-        Edit("jobd.queue", "                    self._write_waiting()\n", """
-                    self._opened()
-                    self._late = threading.Thread(target=self._write_waiting)
-                    self._late.start()
+        Edit("jobd.group_commit", "                    self._write_line(mine)\n", """
+                    threading.Thread(target=self._write_line, args=(mine,)).start()
                     while not mine.done:
-                        clock.pause(0.0002)
+                        mine.woken.acquire(timeout=0.0002)
 """),
-        Edit("jobd.queue", "    def _opened(self) -> Database:\n", """
-    def _opened(self) -> Database:
-        late = getattr(self, "_late", None)
-        if late not in (None, threading.current_thread()):
-            late.join()
-"""),
-        Edit("jobd.queue", "        with self._lock:\n            self._poker.close()\n",
-             "        with self._lock:\n            self._opened()\n"
-             "            self._poker.close()\n"),
     )),
     Plant("claim_by_select_then_update", 60, ("nothing_is_wrong_by_the_log",),
           _SELECT_THEN_UPDATE),

@@ -1,0 +1,117 @@
+"""Group commit without a thread: what is handed in while one call writes is written together.
+
+A call puts its jobs into a line. Whoever finds nobody writing writes all that stands in it, wakes
+those it wrote for, and then the first who came meanwhile, to do the same for the next.
+"""
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from jobd import errors
+
+LOOK_AGAIN = 0.05
+"""Seconds after which a call that waits looks for itself, should whoever woke others be gone."""
+_INTERRUPTED = "interrupted while writing: the jobs may or may not be stored"
+
+
+class Submission:
+    """The jobs of one call on their way through whoever writes them."""
+
+    __slots__ = ("done", "error", "ids", "jobs", "woken")
+
+    def __init__(self, jobs: list[Any]) -> None:
+        self.jobs = jobs
+        self.ids: list[Any] = []
+        self.error: BaseException | None = None
+        self.done = False
+        self.woken = threading.Lock()
+        self.woken.acquire()
+
+    def wake(self) -> None:
+        with suppress(RuntimeError):  # it was woken already
+            self.woken.release()
+
+
+class GroupCommit:
+    """The line of calls before one database.
+
+    `write` stores the jobs of many submissions in one transaction and fills in their ids; a
+    sqlite3.IntegrityError from it makes each be tried alone.
+    """
+
+    def __init__(self, write: Callable[[list[Submission]], None]) -> None:
+        self._write = write
+        self._writing = threading.Lock()
+        self._line: deque[Submission] = deque()
+
+    def submit(self, jobs: list[Any]) -> list[Any]:
+        """Store `jobs`, alone or together with those of other calls; returns their ids.
+
+        Raises:
+            OutcomeUnknown: whoever wrote them was interrupted. Anything that `write` raises.
+        """
+        mine = Submission(jobs)
+        self._line.append(mine)
+        try:
+            while not mine.done:
+                if self._writing.locked():
+                    mine.woken.acquire(timeout=LOOK_AGAIN)
+                else:
+                    self._write_line(mine)
+        except BaseException:
+            # Interrupted while waiting: what was not written yet must not be written later.
+            with suppress(ValueError):
+                self._line.remove(mine)
+            raise
+        if mine.error is not None:
+            raise mine.error
+        return mine.ids
+
+    def _write_line(self, mine: Submission) -> None:
+        with self._writing:
+            if not mine.done:
+                self._write_all(mine)
+        # Only now: whoever is woken must find nobody writing.
+        with suppress(IndexError):
+            self._line[0].wake()
+
+    def _write_all(self, mine: Submission) -> None:
+        batch: list[Submission] = []
+        try:
+            with suppress(IndexError):  # an interrupted call took its own out meanwhile
+                while self._line:
+                    batch.append(self._line.popleft())
+            if mine not in batch:
+                raise errors.OutcomeUnknown(_INTERRUPTED)
+            self._write_or_fail(batch)
+        except BaseException:
+            # We are interrupted; the others cannot know how far this had come.
+            _end(batch, errors.OutcomeUnknown(_INTERRUPTED))
+            raise
+        _end(batch)
+
+    def _write_or_fail(self, batch: list[Submission]) -> None:
+        try:
+            self._write(batch)
+        except sqlite3.IntegrityError as error:
+            if len(batch) == 1:
+                batch[0].error = error
+            else:  # one refused row must fail its own call alone
+                for submission in batch:
+                    self._write_or_fail([submission])
+        except Exception as error:  # noqa: BLE001 - each waiting call raises it itself
+            for submission in batch:
+                submission.error = error
+
+
+def _end(batch: Iterable[Submission], error: BaseException | None = None) -> None:
+    """Tell those who wait; with an error those of whom nothing else is known."""
+    for submission in batch:
+        if error is not None and not submission.ids:
+            submission.error = submission.error or error
+        submission.done = True
+        submission.wake()
