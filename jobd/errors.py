@@ -6,6 +6,7 @@ DONE = 0
 FAILED = 1
 USAGE = 2
 NO_DAEMON = 69
+OUTPUT = 74
 TEMPORARY = 75
 CONFIGURATION = 78
 
@@ -72,6 +73,12 @@ class OutcomeUnknown(JobdError):
     """The disk failed while a commit was synced: what was written may or may not exist."""
 
     exit_status = TEMPORARY
+
+
+class OutputFailed(JobdError):
+    """Standard output does not take what is to be printed; what was asked for is done."""
+
+    exit_status = OUTPUT
 
 
 class ConfigurationError(JobdError):

@@ -13,7 +13,7 @@ from jobd import clock, errors
 from jobd.core.job import JobId
 from jobd.core.lifecycle import ENDED, JobStatus, Request
 from jobd.core.new_job import check_integer, new_job, new_jobs
-from jobd.core.shown import shown
+from jobd.core.shown import absent, shown
 from jobd.group_commit import GroupCommit, Submission
 from jobd.poke import Poker
 from jobd.store import enqueue as store_enqueue
@@ -120,8 +120,8 @@ class Queue:
         """
         with self._connection() as database:
             found = reading.job(database.connection, check_integer("a job id", job_id, 1, LAST_ID))
-        if found is None:
-            raise errors.NotFound(f"no job {job_id}")
+            if found is None:
+                raise errors.NotFound(absent(job_id, reading.last_id(database.connection)))
         return shown(found)
 
     def wait(self, job_id: int, timeout: float | None = None) -> Record:
@@ -155,9 +155,9 @@ class Queue:
         checked = check_integer("a job id", job_id, 1, LAST_ID)
         with self._connection() as database, database.transaction() as db:
             replied = requests.request(db, what, checked, clock.now_ms(), actor())
+            if replied.status is None:
+                raise errors.NotFound(absent(job_id, reading.last_id(db)))
         self._poker.poke()
-        if replied.status is None:
-            raise errors.NotFound(f"no job {job_id}")
         if replied.refusal:
             raise errors.Refused(f"{what} of job {job_id}: {replied.refusal}")
         return replied

@@ -274,7 +274,7 @@ def test_get_shows_the_job_as_the_command_line_does(queue: Queue) -> None:
 @pytest.mark.parametrize("verb", ["get", "wait", "cancel", "retry", "release"])
 def test_a_job_that_does_not_exist(queue: Queue, verb: str) -> None:
     """Every verb says so at once."""
-    with pytest.raises(errors.NotFound, match=r"^no job 99$"):
+    with pytest.raises(errors.NotFound, match=r"^no job 99: none was ever put in here$"):
         getattr(queue, verb)(99)
 
 

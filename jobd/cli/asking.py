@@ -4,15 +4,17 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 from jobd import clock
-from jobd.cli.ids import complain
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
+from jobd.cli.streams import complain
 from jobd.cli.table import print_json
 from jobd.core.lifecycle import JobStatus, Request, answer
+from jobd.core.shown import absent
 from jobd.errors import DONE, FAILED
 from jobd.poke import poke
 from jobd.queue import actor
 from jobd.store.connection import Database
+from jobd.store.reading import last_id
 from jobd.store.requests import Replied, request
 
 AT_ONCE = 500
@@ -31,10 +33,11 @@ def ask(args: argparse.Namespace, what: Request, ids: Sequence[int]) -> int:
     with opened(found) as database:
         replies = list(_asked(database, what, ids))
         poke(found.db)
+        last = last_id(database.connection)
     if args.json:
         print_json([_as_json(what, each) for each in replies])
     for each in replies:
-        _report(what, each, quiet=args.json)
+        _report(what, each, last, quiet=args.json)
     return FAILED if any(each.refusal for each in replies) else DONE
 
 
@@ -51,9 +54,9 @@ def slices(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
 
 
-def _report(what: Request, replied: Replied, *, quiet: bool) -> None:
+def _report(what: Request, replied: Replied, last: int, *, quiet: bool) -> None:
     if replied.status is None:
-        complain(f"no job {replied.job_id}")
+        complain(absent(replied.job_id, last))
     elif replied.refusal:
         complain(f"job {replied.job_id} ({replied.status}): {replied.refusal}")
     elif not quiet:

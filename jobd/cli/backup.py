@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from jobd import clock
-from jobd.cli.ids import complain
 from jobd.cli.options import for_looking
+from jobd.cli.streams import complain
 from jobd.cli.table import print_json, printable
+from jobd.core.problem import counted
 from jobd.errors import CONFIGURATION, DONE
 from jobd.store.online_backup import write_backup
 from jobd.store.opening import open_database
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(asdict(copied))
     else:
         print(f"backed up to {printable(copied.file)}: {megabytes(copied.bytes)}, "
-              f"{copied.jobs} jobs, schema version {copied.schema_version}, verified")
+              f"{counted(copied.jobs, 'job')}, schema version {copied.schema_version}, verified")
     for difference in copied.differences:
         complain(f"the schema is not what this jobd needs: {printable(difference)}")
     return CONFIGURATION if copied.differences else DONE

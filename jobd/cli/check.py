@@ -39,7 +39,9 @@ class Finding:
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the verb."""
     text = "tell whether the configuration, the handlers and the database fit; change nothing"
-    parser = verbs.add_parser("check", help=text, description=text)
+    parser = verbs.add_parser(
+        "check", help=text, description=text, epilog="example:  jobd check --handlers myjobs"
+    )
     add_handler_options(parser)
     parser.set_defaults(run=run)
 

@@ -18,7 +18,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
                "           jobd completion fish > ~/.config/fish/completions/jobd.fish",
     )
     parser.add_argument("shell", choices=tuple(SCRIPTS), help="the shell that you use")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, no_json="it prints a script")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +42,8 @@ def _walk(
 ) -> Iterator[Verb]:
     flags = [_flag(each) for each in parser._actions if each.option_strings]
     own = {name for flag in flags for name in flag.names}
-    flags += [flag for flag in everywhere if not own & set(flag.names)]
+    known = everywhere if parser.get_default("no_json") is None else everywhere[:-1]
+    flags += [flag for flag in known if not own & set(flag.names)]
     beneath = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
     abouts = {each.dest: each.help or "" for group in beneath for each in group._choices_actions}
     parts = [(name, abouts.get(name, "")) for group in beneath for name in group.choices]

@@ -12,6 +12,7 @@ from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
 from jobd.cli.table import ago, print_json, print_table, printable
 from jobd.core.fingerprint import Group, Groups
+from jobd.core.problem import counted
 from jobd.core.shown import shown
 from jobd.errors import DONE, NotFound
 from jobd.store import reading
@@ -40,11 +41,13 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     _add_filters(parser)
     parser.set_defaults(run=run_list)
     parts = parser.add_subparsers(title="verbs", metavar="VERB")
-    listing = parts.add_parser("list", help="list the groups", description="list the groups")
+    listing = parts.add_parser("list", help="list the groups", description="list the groups",
+                               epilog="example:  jobd dead list --queue media")
     _add_filters(listing)
     listing.set_defaults(run=run_list)
     about = "the jobs of one group, and the whole error of one of them"
-    showing = parts.add_parser("show", help=about, description=about)
+    showing = parts.add_parser("show", help=about, description=about,
+                               epilog="example:  jobd dead show 3fa1c09b72")
     showing.add_argument("fingerprint", metavar="FINGERPRINT", help="as `jobd dead` lists it")
     showing.set_defaults(run=run_show)
     dead_retry.add(parts)
@@ -90,9 +93,9 @@ def _row(group: Group, now: int) -> dict[str, object]:
 def _print_rest(groups: Groups, limit: int) -> None:
     beyond = len(groups.found) - limit
     if beyond > 0:
-        print(f"and {beyond} more groups; --limit N shows more")
+        print(f"and {counted(beyond, 'more group')}; --limit N shows more")
     if groups.others:
-        print(f"and {groups.others} more jobs, in groups that were not counted")
+        print(f"and {counted(groups.others, 'more job')}, in groups that were not counted")
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -115,15 +118,17 @@ def run_show(args: argparse.Namespace) -> int:
 
 def _print(group: Group, ids: list[int], example: reading.Record) -> None:
     now = clock.now_ms()
-    print(f"{group.count} jobs of type {printable(group.job_type)}, parked from "
-          f"{ago(group.oldest_at, now)} to {ago(group.newest_at, now)}")
+    oldest, newest = ago(group.oldest_at, now), ago(group.newest_at, now)
+    when = f"from {oldest} to {newest}" if oldest != newest else oldest
+    print(f"{counted(group.count, 'job')} of type {printable(group.job_type)}, parked {when}")
     print(f"failure: {group.failure_type}: {printable(group.error)}")
     more = f" and {group.count - IDS_SHOWN} more" if group.count > IDS_SHOWN else ""
     print(f"ids: {' '.join(map(str, ids[:IDS_SHOWN]))}{more}")
     if group.still_executing:
-        print(f"{group.still_executing} of them may still be executing; `jobd explain ID`")
+        few = "it" if group.count == 1 else f"{group.still_executing} of them"
+        print(f"{few} may still be executing; `jobd explain ID`")
     print(f"\njob {group.example_id}: {printable(str(example.get('dead_letter_reason')))}")
     error = example.get("last_error_traceback") or example.get("error_message") or ""
     for line in str(error).splitlines():
         print(printable(line))
-    print(f"\nto retry them: jobd dead retry {group.fingerprint}")
+    print(f"\nto retry {'it' if group.count == 1 else 'them'}: jobd dead retry {group.fingerprint}")

@@ -1,7 +1,6 @@
 """`jobd dead retry`: one job of a group first, and the others only if it completes."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -9,10 +8,12 @@ from jobd import clock
 from jobd.cli.asking import AT_ONCE
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
+from jobd.cli.streams import complain
 from jobd.cli.table import print_json
 from jobd.core.durations import parse_duration
 from jobd.core.fingerprint import Group
 from jobd.core.lifecycle import COMPLETED, ENDED, JobStatus, Request
+from jobd.core.problem import counted
 from jobd.errors import DONE, FAILED, BadInput, NoDaemon, NotFound
 from jobd.poke import poke
 from jobd.queue import actor
@@ -23,7 +24,7 @@ from jobd.store.dead_letters import dead_letters, grouped
 from jobd.store.requests import request
 
 FEW = 10
-"""Groups of so many need no canary unless it is asked for."""
+"""So many in all need no canary unless it is asked for."""
 
 POLL = 0.05
 
@@ -31,13 +32,19 @@ POLL = 0.05
 def add(parts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the part."""
     about = "put dead letters back in line: one of each group first, the rest if it completes"
-    parser = parts.add_parser("retry", help=about, description=about)
+    parser = parts.add_parser(
+        "retry", help=about, epilog="example:  jobd dead retry 3fa1c09b72 --timeout 10m",
+        description=f"{about}. Up to {FEW} jobs in all, and jobs that are alone in their group, "
+        "need no one before them.",
+    )
     parser.add_argument("fingerprints", metavar="FINGERPRINT", nargs="*",
                         help="a group, as `jobd dead` lists it")
     parser.add_argument("--all", action="store_true", help="every group")
     parser.add_argument("--canary", action=argparse.BooleanOptionalAction,
-                        help=f"whether one goes first (default: for more than {FEW})")
-    parser.add_argument("--timeout", metavar="DURATION", help="wait no longer for it, as 10m")
+                        help="whether one of each group goes first (default: when more than "
+                        f"{FEW} jobs are retried in all, for groups of several)")
+    parser.add_argument("--timeout", metavar="DURATION",
+                        help="wait no longer for it, as 10m (default: until it has ended)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.set_defaults(run=run)
 
@@ -81,9 +88,10 @@ class Replay:
     ) -> None:
         self.held_back: dict[str, str] = {}
         """Why the rest of a group stays as it is, by fingerprint."""
+        many = sum(group.count for group in groups) > FEW
         self.canaries = {
             group.fingerprint: group.example_id for group in groups
-            if (canary if canary is not None else group.count > FEW)
+            if (canary if canary is not None else many and group.count > 1)
         }
         self._database = database
         self._groups = {group.fingerprint: group for group in groups}
@@ -96,7 +104,7 @@ class Replay:
         for group in self._groups.values():
             canary = self.canaries.get(group.fingerprint)
             first = f", job {canary} first" if canary is not None else " at once"
-            self._say(f"{group.fingerprint}: would retry {group.count} jobs{first}")
+            self._say(f"{group.fingerprint}: would retry {counted(group.count, 'job')}{first}")
 
     def run(self, patience: float | None) -> None:
         """The canaries, and once they have ended the rest of those groups whose one completed."""
@@ -110,8 +118,8 @@ class Replay:
         self._wait(patience)
         for fingerprint, why in self.held_back.items():
             left = self._groups[fingerprint].count - self._retried[fingerprint]
-            print(f"jobd: {fingerprint}: {why}; the other {left} stay as they are",
-                  file=sys.stderr)
+            stay = f"other {left} stay as they are" if left > 1 else "other one stays as it is"
+            complain(f"{fingerprint}: {why}" + (f"; the {stay}" if left else ""))
         rest = self._rest()
         while some := list(islice(rest, AT_ONCE)):
             self._retry(some)

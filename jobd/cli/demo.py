@@ -38,14 +38,16 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "and a few jobs get into trouble: one overruns its timeout, one fails twice, one kills "
         "the daemon with SIGKILL. A real daemon runs them as a child process. Exits 0 only if "
         "every job ended where it should.",
+        epilog="example:  jobd demo --files 100",
     )
     parser.add_argument("--dir", metavar="DIR", help="keep database and log in DIR, new or empty "
                         "or of an earlier demo, whose database and log are erased (default: a "
                         "new directory for temporary files)")
     parser.add_argument("--workers", type=_workers, default=4, metavar="N",
-                        help="run N jobs at a time")
-    parser.add_argument("--files", type=_files, metavar="N", help="only N files, picked evenly")
-    parser.set_defaults(run=run)
+                        help="run N jobs at a time (default 4)")
+    parser.add_argument("--files", type=_files, metavar="N",
+                        help="only N files, picked evenly (default: all)")
+    parser.set_defaults(run=run, no_json="it is to be looked at")
 
 
 def _files(text: str) -> int:

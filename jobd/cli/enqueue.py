@@ -10,6 +10,7 @@ from pathlib import Path
 from jobd import clock
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
+from jobd.cli.streams import complain, telling
 from jobd.cli.table import print_json, printable
 from jobd.core.job import NewJob
 from jobd.core.new_job import new_job
@@ -36,8 +37,9 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     )
     parser.add_argument("job_type", metavar="TYPE", help="the job type: which handler runs it")
     parser.add_argument("--payload", metavar="JSON|@FILE|-", default="{}",
-                        help="a JSON object, a file of it, or - for standard input")
-    parser.add_argument("--isolation", metavar="WHERE", help="run it in a thread or a process")
+                        help="a JSON object, a file of it, or - for standard input (default {})")
+    parser.add_argument("--isolation", metavar="WHERE",
+                        help="run it in a thread or a process (default: the handler's)")
     parser.add_argument("--strict", action="store_true", help="refuse an unknown job type")
     add_job_options(parser)
     parser.set_defaults(run=run)
@@ -48,12 +50,18 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", metavar="NAME", help="the queue (default: the handler's)")
     parser.add_argument("--priority", metavar="N", default="0",
                         help="-1000 to 1000, larger first (default 0)")
-    parser.add_argument("--in", dest="delay", metavar="DURATION", help="not before, as 10m")
-    parser.add_argument("--at", metavar="TIME", help="not before, as 2026-11-22T14:30 or 14:30")
-    parser.add_argument("--timeout", metavar="DURATION", help="how long an attempt may run")
-    parser.add_argument("--max-retries", metavar="N", help="how many retries a failure may use")
-    parser.add_argument("--unique", metavar="KEY", help="at most one live job has this key")
-    parser.add_argument("--request-id", metavar="ID", help="repeating the call is safe with it")
+    parser.add_argument("--in", dest="delay", metavar="DURATION",
+                        help="not before so long from now, as 10m (default: at once)")
+    parser.add_argument("--at", metavar="TIME", help="not before, as 2026-11-22T14:30 or 14:30 "
+                        "(default: at once)")
+    parser.add_argument("--timeout", metavar="DURATION", help="how long an attempt may run, as 30s "
+                        "(default: the handler's, else timing.timeout)")
+    parser.add_argument("--max-retries", metavar="N", help="how many retries failures may use "
+                        "(default: the handler's, else the failure type's)")
+    parser.add_argument("--unique", metavar="KEY",
+                        help="at most one live job has this key (default: none)")
+    parser.add_argument("--request-id", metavar="ID",
+                        help="repeating the call is safe with it (default: none)")
     parser.add_argument("-q", "--print-id", action="store_true", help="print the id alone")
 
 
@@ -68,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
                 raise BadInput(f"{warning}; nothing was stored")
             job_id, created = enqueue(db, new, clock.now_ms())
         poke(found.db)
-    if warning:
-        print(f"jobd: {printable(warning)}; the job waits until one has", file=sys.stderr)
     report(args, job_id, created)
+    if warning:
+        complain(f"{printable(warning)}; the job waits until one has")
     return DONE
 
 
@@ -148,14 +156,15 @@ def _decoded(content: bytes, where: str) -> str:
 
 
 def report(args: argparse.Namespace, job_id: int, created: bool) -> None:
-    """Print the id as the options ask."""
-    if args.json:
-        print_json({"id": job_id, "created": created})
-    elif args.print_id:
-        print(job_id)
-    elif created:
-        print(f"enqueued job {job_id}")
-    else:
-        keys = {"unique key": args.unique, "request id": args.request_id}
-        given = " or ".join(f"{what} {printable(key)}" for what, key in keys.items() if key)
-        print(f"job {job_id} exists already ({given})")
+    """Print the id as the options ask; where it cannot be printed, standard error has it."""
+    with telling(f"job {job_id} is {'stored' if created else 'there already'}"):
+        if args.json:
+            print_json({"id": job_id, "created": created})
+        elif args.print_id:
+            print(job_id)
+        elif created:
+            print(f"enqueued job {job_id}")
+        else:
+            keys = {"unique key": args.unique, "request id": args.request_id}
+            given = " or ".join(f"{what} {printable(key)}" for what, key in keys.items() if key)
+            print(f"job {job_id} exists already ({given})")

@@ -2,14 +2,15 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable
 
 from jobd import clock
 from jobd.cli.enqueue import add_job_options, job_options, report
-from jobd.cli.ids import complain
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
 from jobd.cli.output import FAILED_ITSELF, exit_status_of, follow, how_it_ended
+from jobd.cli.streams import complain, drop, why
 from jobd.core.command import EXEC, Command, check_command
 from jobd.core.new_job import new_job
 from jobd.errors import DONE, BadInput
@@ -61,7 +62,12 @@ def run(args: argparse.Namespace) -> int:
         if not args.wait:
             report(args, job_id, created)
             return DONE
-        follow(database, job_id)
+        try:
+            follow(database, job_id)
+        except OSError as error:
+            drop(sys.stdout)
+            complain(f"job {job_id} goes on, but its output cannot be written: {why(error)}")
+            return FAILED_ITSELF
         status = exit_status_of(database.connection, job_id)
         if status == FAILED_ITSELF:
             complain(how_it_ended(database.connection, job_id))

@@ -5,15 +5,18 @@ import textwrap
 from dataclasses import asdict
 
 from jobd import clock
-from jobd.cli.ids import add_ids, complain, job_ids
+from jobd.cli.ids import add_ids, job_ids
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
+from jobd.cli.streams import complain
 from jobd.cli.table import print_json, printable
 from jobd.core.explain import explain
 from jobd.core.facts import Facts
+from jobd.core.shown import absent
 from jobd.errors import DONE, FAILED
 from jobd.store.facts import facts
 from jobd.store.presence import presence, with_writer
+from jobd.store.reading import last_id
 
 WIDTH = 88
 
@@ -41,9 +44,10 @@ def run(args: argparse.Namespace) -> int:
             )
             for job_id in ids
         }
+        last = last_id(database.connection)
     _print([each for each in known.values() if each is not None], args.json, len(ids))
     for job_id in (each for each, there in known.items() if there is None):
-        complain(f"no job {job_id}")
+        complain(absent(job_id, last))
     return FAILED if None in known.values() else DONE
 
 

@@ -36,7 +36,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     )
     parser.add_argument(
         "--from-log", dest="file", metavar="FILE", nargs="?", const="",
-        help="by the log alone (default: the setting log.file; - is standard input): needs no "
+        help="by the log alone (default FILE: the setting log.file; - is standard input): needs no "
         "database, and is down when three heartbeats are missing",
     )
     parser.set_defaults(run=run)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from jobd import clock
-from jobd.cli.ids import add_ids, complain, job_ids
+from jobd.cli.ids import add_ids, job_ids
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
+from jobd.cli.streams import complain
 from jobd.cli.table import ago, print_json, printable
-from jobd.core.shown import shown
+from jobd.core.shown import absent, shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
 from jobd.store.alert_notes import ALERTED
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     ids = job_ids(args.ids)
     with opened(for_looking(args)) as database:
         found = {job_id: _events_of(database.connection, job_id) for job_id in ids}
+        last = reading.last_id(database.connection)
     if args.json:
         events = [(job_id, each) for job_id, there in found.items() for each in there or ()]
         print_json([shown({"job_id": job_id, **asdict(each)}) | {"at": clock.iso(each.at)}
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(found)
     for job_id in (each for each, there in found.items() if there is None):
-        complain(f"no job {job_id}")
+        complain(absent(job_id, last))
     return FAILED if None in found.values() else DONE
 
 

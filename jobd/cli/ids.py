@@ -1,8 +1,7 @@
-"""Job ids on the command line: one or many, and what is said of those that do not exist."""
+"""Job ids on the command line: one or many."""
 
 import argparse
 import re
-import sys
 from collections.abc import Iterable
 
 from jobd.errors import BadInput
@@ -22,11 +21,6 @@ def job_ids(words: Iterable[str]) -> list[int]:
         BadInput: a word is no id; it is named.
     """
     return list(dict.fromkeys(_job_id(word) for word in words))
-
-
-def complain(message: str) -> None:
-    """Say on standard error what became of one id, while the others are still served."""
-    print(f"jobd: {message}", file=sys.stderr)
 
 
 def _job_id(word: str) -> int:

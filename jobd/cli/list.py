@@ -3,13 +3,13 @@
 import argparse
 import re
 import sqlite3
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from jobd import clock
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
+from jobd.cli.streams import complain
 from jobd.cli.table import ago, as_json, print_table
 from jobd.core.lifecycle import JobStatus
 from jobd.core.shown import shown
@@ -28,7 +28,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "list", help=text, description=text,
         epilog="example:  jobd list --status dead_letter --limit 20",
     )
-    parser.add_argument("--status", metavar="STATUS", help=", ".join(JobStatus),
+    parser.add_argument("--status", metavar="STATUS",
+                        help=f"only jobs in this status: {', '.join(JobStatus)}",
                         choices=[status.value for status in JobStatus])
     parser.add_argument("--queue", metavar="NAME", help="only jobs of this queue")
     parser.add_argument("--type", dest="job_type", metavar="TYPE", help="only jobs of this type")
@@ -85,7 +86,7 @@ def _print_rows(found: Iterator[reading.Record], limit: int) -> None:
     else:
         print("no jobs")
     if len(rows) == limit:
-        print(f"jobd: these are the newest {limit}; --limit N shows more", file=sys.stderr)
+        complain(f"these are the newest {limit}; --limit N shows more")
 
 
 def _row(job: reading.Record, now: int) -> dict[str, object]:

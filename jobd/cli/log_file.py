@@ -2,12 +2,12 @@
 
 import os
 import select
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from jobd import clock
+from jobd.cli.streams import complain
 from jobd.errors import NotFound
 
 POLL = 0.1
@@ -85,7 +85,7 @@ class FileLines:
         except FileNotFoundError:
             if not follow:
                 raise NotFound(f"no file {path}") from None
-            print(f"jobd: waiting for {path}", file=sys.stderr, flush=True)
+            complain(f"waiting for {path}")
         else:
             self._position = _end_of_lines(descriptor, whole=follow)
 

@@ -1,12 +1,13 @@
 """`jobd logs`: what a job wrote, a program or a Python handler."""
 
 import argparse
-import sys
 
 from jobd.cli.ids import job_ids
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
 from jobd.cli.output import follow, streams
+from jobd.cli.streams import complain
+from jobd.core.shown import absent
 from jobd.errors import DONE, BadInput, NotFound
 from jobd.store import reading
 from jobd.store.attempt_files import STREAMS, attempt_directory
@@ -22,7 +23,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the job has ended")
     parser.add_argument("--attempt", metavar="N", help="of this attempt (default: the latest)")
     parser.add_argument("--stream", choices=STREAMS, help="only this one")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, no_json="it prints what the job wrote, byte for byte")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     with opened(for_looking(args)) as database:
         record = reading.job(database.connection, job_id)
         if record is None:
-            raise NotFound(f"no job {job_id}")
+            raise NotFound(absent(job_id, reading.last_id(database.connection)))
         asked = None if args.attempt is None else _number(args.attempt)
         if args.follow and (asked is None or asked == record["attempt"]):
             follow(database, job_id, names, asked)
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         if not 1 <= number <= record["attempt"]:
             raise NotFound(_no_attempt(job_id, number, record["attempt"]))
         if not attempt_directory(database.path, job_id, number).is_dir():
-            print(f"jobd: job {job_id} has written nothing in attempt {number}", file=sys.stderr)
+            complain(f"job {job_id} has written nothing in attempt {number}")
         for stream in streams(database.path, job_id, number, names):
             stream.show_more()
     return DONE

@@ -27,7 +27,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "metrics", help=text, description=DESCRIPTION, epilog="example:  jobd metrics",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, no_json="this is text for Prometheus; `jobd status --json` "
+                        "has the counts as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -28,6 +28,12 @@ a database that somebody has changed by hand.
 Verbs that write need the database alone: stop the daemon first. Each is one transaction, all or
 nothing, and copies a database that has rows to DATABASE.backup-v... before it begins."""
 
+_EXAMPLES = {
+    "status": "status --json", "up": "up", "down": "down --to 6 --map zombie=failed",
+    "mark-applied": "mark-applied 3", "verify": "verify",
+    "repair": "repair --discard job_queue.note",
+}
+
 VERIFIED = "tables, columns, constraints, indexes, triggers, records and version"
 
 
@@ -35,7 +41,7 @@ def add(verbs: "Verbs[argparse.ArgumentParser]") -> None:
     """Register the verb and its own verbs."""
     text = "look at the database's schema, move it between versions, mend it"
     parser = verbs.add_parser(
-        "migrate", help=text, description=DESCRIPTION,
+        "migrate", help=text, description=DESCRIPTION, epilog="example:  jobd migrate verify",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     steps = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
@@ -70,7 +76,9 @@ def _add(
     name: str,
     text: str,
 ) -> argparse.ArgumentParser:
-    parser = steps.add_parser(name, help=text, description=text)
+    parser = steps.add_parser(
+        name, help=text, description=text, epilog=f"example:  jobd migrate {_EXAMPLES[name]}"
+    )
     parser.set_defaults(run=run, step=step)
     return parser
 
@@ -87,7 +95,7 @@ def _add_down(steps: "Verbs[argparse.ArgumentParser]") -> None:
     _add_map(parser, "for jobs in a status that the older version lacks: zombie=failed")
     parser.add_argument(
         "--discard", action="append", default=[], metavar="TABLE",
-        help="let the rows of a table go that the older version does not have (repeatable)",
+        help="let the rows of a table go that the older version does not have; may be repeated",
     )
 
 
@@ -102,14 +110,14 @@ def _add_repair(steps: "Verbs[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--discard", action="append", default=[], metavar="NAME",
         help="let go the values of a column (job_queue.note), an unknown table, or the rows of a "
-        "table that do not fit (repeatable)",
+        "table that do not fit; may be repeated",
     )
 
 
 def _add_map(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument(
         "--map", action="append", default=[], metavar="OLD=NEW", dest="mapping",
-        help=f"{text} (repeatable)",
+        help=f"{text}; may be repeated",
     )
 
 

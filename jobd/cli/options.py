@@ -3,13 +3,12 @@
 import argparse
 import os
 import re
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobd.cli.table import printable
+from jobd.cli.streams import complain
 from jobd.core.config import Config, load, load_what_fits
 from jobd.errors import BadInput, ConfigurationError
 
@@ -53,10 +52,9 @@ def for_looking(args: argparse.Namespace) -> Settings:
     """
     found = what_fits(args)
     for problem in found.problems:
-        print(f"jobd: {printable(problem)}", file=sys.stderr)
+        complain(problem)
     if found.problems:
-        print(f"jobd: going on with the rest of the configuration, on {printable(str(found.db))}",
-              file=sys.stderr)
+        complain(f"going on with the rest of the configuration, on {found.db}")
     return found
 
 
@@ -99,9 +97,11 @@ def _database_named_in(file: Path) -> Mapping[str, object]:
 def add_handler_options(parser: argparse.ArgumentParser) -> None:
     """--handlers and --path, for verbs that import or look for the handlers."""
     parser.add_argument("--handlers", nargs="+", action="extend", metavar="MODULE",
-                        help="import these modules; their @jobd.job functions are the job types")
+                        help="import these modules; their @jobd.job functions are the job types "
+                        "(default: pool.handlers)")
     parser.add_argument("--path", nargs="+", action="extend", metavar="DIR",
-                        help="look for the modules in DIR first")
+                        help="look for the modules in DIR first (default: pool.path, else the "
+                        "working directory)")
 
 
 def handler_flags(args: argparse.Namespace) -> dict[str, object]:

@@ -39,7 +39,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "request id stay for a day at least.",
     )
     parser.add_argument("--older-than", metavar="DURATION",
-                        help="what ended longer ago than this, as 30d; else as [retention] says")
+                        help="what ended longer ago than this, as 30d (default: as [retention] "
+                        "says)")
     parser.add_argument("--status", metavar="STATUS", action="append",
                         choices=[status.value for status in PRUNABLE],
                         help=f"only jobs in this status: {', '.join(PRUNABLE)}; may be repeated")

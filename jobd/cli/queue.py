@@ -1,17 +1,17 @@
 """`jobd queue`: pause and resume queues, and list them."""
 
 import argparse
-import sys
 from collections.abc import Callable
 
 from jobd import clock
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking, settings
-from jobd.cli.table import ago, print_json, print_table, printable
+from jobd.cli.streams import complain
+from jobd.cli.table import ago, print_json, print_table
 from jobd.core.names import check_name
 from jobd.core.shown import shown
 from jobd.core.why_waiting import nearest
-from jobd.errors import DONE
+from jobd.errors import DONE, FAILED
 from jobd.poke import poke
 from jobd.queue import actor
 from jobd.store.overview import queues
@@ -33,21 +33,23 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         ("pause", run_pause, "claim no more jobs from it; those that run go on"),
         ("resume", run_resume, "claim jobs from it again"),
     ):
-        part = parts.add_parser(name, help=about, description=about)
+        part = parts.add_parser(name, help=about, description=about,
+                                epilog=f"example:  jobd queue {name} media")
         part.add_argument("names", metavar="NAME", nargs="+", help="a queue's name")
         part.set_defaults(run=run)
-    listing = parts.add_parser("list", help="list the queues", description="list the queues")
+    listing = parts.add_parser("list", help="list the queues", description="list the queues",
+                               epilog="example:  jobd queue list --json")
     listing.set_defaults(run=run_list)
 
 
 def run_pause(args: argparse.Namespace) -> int:
     """Pause each queue; one that nobody has used yet is paused too, and that is said."""
-    return _switch(args, pause_queue, "paused")
+    return _switch(args, pause_queue, "is paused", "is paused already")
 
 
 def run_resume(args: argparse.Namespace) -> int:
-    """Resume each queue."""
-    return _switch(args, resume_queue, "open")
+    """Resume each queue; 1 when nobody knows one, so that another may be meant."""
+    return _switch(args, resume_queue, "is open", "is not paused")
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -78,7 +80,7 @@ def _row(queue: Record, now: int) -> Record:
     }
 
 
-def _switch(args: argparse.Namespace, verb: Callable[..., bool], now_is: str) -> int:
+def _switch(args: argparse.Namespace, verb: Callable[..., bool], now: str, else_: str) -> int:
     names = list(dict.fromkeys(check_name("queue", name) for name in args.names))
     found = settings(args)
     with opened(found) as database:
@@ -89,14 +91,14 @@ def _switch(args: argparse.Namespace, verb: Callable[..., bool], now_is: str) ->
     if args.json:
         print_json([{"name": name, "changed": did} for name, did in changed.items()])
     for name, did in changed.items():
-        if not args.json:
-            print(f"queue {name} is {now_is}{'' if did else ' already'}")
+        if not args.json and (did or name in known):
+            print(f"queue {name} {now if did else else_}")
         if name not in known:
-            _doubt(name, known)
-    return DONE
+            said = "" if did else f" {else_}, and"
+            complain(f"queue {name}{said} holds no live job{_meant(name, known)}")
+    return DONE if all(did or name in known for name, did in changed.items()) else FAILED
 
 
-def _doubt(name: str, known: list[str]) -> None:
+def _meant(name: str, known: list[str]) -> str:
     near = nearest(name, known)
-    guess = f"; did you mean {' or '.join(near)}?" if near else ""
-    print(f"jobd: no live job is in queue {name}{printable(guess)}", file=sys.stderr)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

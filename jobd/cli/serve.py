@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import jobd.queue  # noqa: F401 - handlers ask for it late, when other files may lie there
+# Handlers ask for these late, when files of another version may lie there.
+import jobd.queue
+import jobd.store.migrator  # noqa: F401
 from jobd import errors
 from jobd.cli.options import Settings, config_file, handler_flags, search_path, settings
 from jobd.core.config import Config

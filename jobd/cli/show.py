@@ -5,11 +5,12 @@ import sqlite3
 from typing import Any
 
 from jobd import clock
-from jobd.cli.ids import add_ids, complain, job_ids
+from jobd.cli.ids import add_ids, job_ids
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
+from jobd.cli.streams import complain
 from jobd.cli.table import ago, print_json, printable
-from jobd.core.shown import shown
+from jobd.core.shown import absent, shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
 from jobd.store.notes import changes
@@ -33,13 +34,14 @@ def run(args: argparse.Namespace) -> int:
     ids = job_ids(args.ids)
     with opened(for_looking(args)) as database:
         found = {job_id: card(database.connection, job_id) for job_id in ids}
+        last = reading.last_id(database.connection)
     cards = [each for each in found.values() if each is not None]
     if args.json and cards:
         print_json(_as_json(cards[0]) if len(ids) == 1 else [_as_json(each) for each in cards])
     elif not args.json:
         print("\n\n".join(_text(each) for each in cards), end="\n" * bool(cards))
     for job_id in (each for each, there in found.items() if there is None):
-        complain(f"no job {job_id}")
+        complain(absent(job_id, last))
     return DONE if len(cards) == len(ids) else FAILED
 
 

@@ -38,7 +38,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
                         help="show one line per worker and keep it current")
     parser.add_argument("-q", "--quiet", action="store_true", help="leave out heartbeats")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto",
-                        help="auto is on a terminal, unless $NO_COLOR is set")
+                        help="default auto: on a terminal, unless $NO_COLOR is set")
     for option, name, about in (
         ("--job", "ID", "lines about this job"),
         ("--type", "TYPE", "about jobs of this type"),
@@ -52,7 +52,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
                         choices=[status.value for status in JobStatus],
                         help="only about jobs that came to this status; may be repeated")
     parser.add_argument("--level", choices=("debug", "info", "warning", "error"), default="debug",
-                        help="only lines of this level or above")
+                        help="only lines of this level or above (default debug: all)")
     parser.set_defaults(run=run)
 
 

@@ -37,7 +37,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser.add_argument("--once", action="store_true",
                         help="print one frame and end (--json prints what is in it)")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto",
-                        help="auto is on a terminal, unless $NO_COLOR is set")
+                        help="default auto: on a terminal, unless $NO_COLOR is set")
     parser.set_defaults(run=run)
 
 

@@ -1,16 +1,18 @@
 """`jobd wait`: until jobs have ended."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from jobd import clock
-from jobd.cli.ids import add_ids, complain, job_ids
+from jobd.cli.ids import add_ids, job_ids
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
+from jobd.cli.streams import complain, drop
 from jobd.cli.table import print_json
 from jobd.core.durations import parse_duration
 from jobd.core.lifecycle import COMPLETED, ENDED, JobStatus
-from jobd.core.shown import shown
+from jobd.core.shown import absent, shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
 from jobd.store.connection import Database
@@ -27,7 +29,8 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         "wait", help=text, description=text, epilog="example:  jobd wait 17 18 --timeout 10m"
     )
     add_ids(parser)
-    parser.add_argument("--timeout", metavar="DURATION", help="give up after so long, as 10m")
+    parser.add_argument("--timeout", metavar="DURATION",
+                        help="give up after so long, as 10m (default: never)")
     parser.set_defaults(run=run)
 
 
@@ -39,9 +42,10 @@ def run(args: argparse.Namespace) -> int:
         found = _wait(database, ids, patience, quiet=args.json)
         if args.json:
             _print_jobs(database, ids)
+        last = reading.last_id(database.connection)
     for job_id in ids:
         if job_id not in found:
-            complain(f"no job {job_id}")
+            complain(absent(job_id, last))
         elif found[job_id] not in ENDED:
             complain(f"job {job_id} has not ended after {args.timeout}; it is {found[job_id]}")
     return DONE if all(found.get(job_id) is COMPLETED for job_id in ids) else FAILED
@@ -71,7 +75,10 @@ def _wait(
 def _tell(before: Statuses, found: Statuses) -> None:
     for job_id, status in found.items():
         if status in ENDED and before.get(job_id) not in ENDED:
-            print(f"job {job_id} {status}", flush=True)
+            try:
+                print(f"job {job_id} {status}", flush=True)
+            except BrokenPipeError:
+                drop(sys.stdout)  # nobody reads; the exit status is still to come
 
 
 def _print_jobs(database: Database, ids: Sequence[int]) -> None:

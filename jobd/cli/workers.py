@@ -1,12 +1,12 @@
 """`jobd workers`: what each worker of the daemon is doing."""
 
 import argparse
-import sys
 
 from jobd import clock
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
-from jobd.cli.table import ago, print_json, print_table, printable
+from jobd.cli.streams import complain
+from jobd.cli.table import ago, print_json, print_table
 from jobd.core.presence import stands_still
 from jobd.core.shown import shown
 from jobd.errors import DONE
@@ -40,10 +40,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("no workers")
     for each in stands_still(seen, newest):
-        print(f"jobd: {printable(each.text)}", file=sys.stderr)
+        complain(each.text)
     if not seen.alive:
         left = "; these rows are what the last one left" if rows else ""
-        print(f"jobd: no daemon is active{left}", file=sys.stderr)
+        complain(f"no daemon is active{left}")
     return DONE
 
 

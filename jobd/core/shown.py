@@ -38,3 +38,12 @@ def _parsed(text: Any) -> Any:
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
+
+
+def absent(job_id: int, last_id: int) -> str:
+    """What to say of a job that is not there, when `last_id` was the last that was given out."""
+    if job_id <= last_id:
+        return (f"no job {job_id} any more: ids up to {last_id} were given out, and this one has "
+                "ended and been removed, by retention or `jobd prune`")
+    newest = f"the last id is {last_id}" if last_id else "none was ever put in here"
+    return f"no job {job_id}: {newest}"

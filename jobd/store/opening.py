@@ -10,7 +10,6 @@ from jobd import clock, errors
 from jobd.store import schema
 from jobd.store.complaints import error_name, translated
 from jobd.store.connection import APPLICATION_ID, Database
-from jobd.store.migrator import MigrationManager
 from jobd.store.shape import RECORDS_TABLE
 
 Check = Literal["none", "version", "drift"]
@@ -87,6 +86,9 @@ def _admit(database: Database, create: bool, check: Check, now: int) -> None:
         _set(database, f"application_id = {APPLICATION_ID}")
         _set(database, "journal_mode = WAL")
     if empty and check != "none":
+        # Only the first one ever to come here needs it, and it is much.
+        from jobd.store.migrator import MigrationManager
+
         MigrationManager(database).up(now)
 
 

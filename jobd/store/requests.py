@@ -154,6 +154,8 @@ def resume_queue(db: sqlite3.Connection, name: str, now: int, actor: str) -> boo
         (name,),
     ).fetchall()
     if changed:
+        # A name that stood here for its pause alone goes with it.
+        db.execute("DELETE FROM queues WHERE name = ? AND concurrency IS NULL", (name,))
         record_action(db, now, actor, "queue resume", detail=name)
     return bool(changed)
 

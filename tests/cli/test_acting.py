@@ -35,7 +35,7 @@ def test_cancel_serves_the_others_when_one_is_refused(jobd: Jobd, path: Path) ->
     jobd("cancel", "1")
     status, out, err = jobd("cancel", "1", "9", "2")
     assert (status, out) == (1, "job 2 cancelled\n")
-    assert err == "jobd: job 1 (cancelled): already ended\njobd: no job 9\n"
+    assert err == "jobd: job 1 (cancelled): already ended\njobd: no job 9: the last id is 2\n"
 
 
 def test_cancel_json_tells_each_id(jobd: Jobd) -> None:
@@ -55,18 +55,14 @@ def test_retry_brings_a_dead_job_back(jobd: Jobd, store: Any) -> None:
     assert store.status_of() == "pending"
 
 
-def test_retry_of_a_job_cancelled_before_its_time_runs_at_once(
-    jobd: Jobd, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_retry_of_a_job_cancelled_before_its_time_runs_at_once(jobd: Jobd) -> None:
     """Its schedule is forgotten, and the help says so."""
     jobd("enqueue", "thumb", "--in", "1h")
     jobd("cancel", "1")
     assert jobd("retry", "1") == (0, "job 1 pending again\n", "")
     job = json.loads(jobd("show", "1", "--json")[1])
     assert (job["status"], job["scheduled_at"]) == ("pending", None)
-    with pytest.raises(SystemExit):
-        jobd("retry", "--help")
-    said = " ".join(capsys.readouterr().out.split())
+    said = " ".join(jobd("retry", "--help")[1].split())
     assert "They run at once: a time for which they were scheduled is forgotten." in said
 
 
@@ -144,14 +140,54 @@ def test_queue_pause_and_resume(jobd: Jobd) -> None:
     assert jobd("queue", "pause", "media") == (0, "queue media is paused\n", "")
     assert jobd("queue", "pause", "media")[1] == "queue media is paused already\n"
     assert jobd("queue", "resume", "media")[1] == "queue media is open\n"
+    assert jobd("queue", "resume", "media") == (0, "queue media is not paused\n", "")
 
 
 def test_queue_pause_doubts_a_name_without_jobs(jobd: Jobd) -> None:
-    """It is paused all the same; the nearest name is offered."""
+    """It is paused all the same, as one may beforehand; the nearest name is offered."""
     jobd("enqueue", "thumb", "--queue", "media")
-    status, out, err = jobd("queue", "pause", "medai")
-    assert (status, out) == (0, "queue medai is paused\n")
-    assert "did you mean media?" in err
+    assert jobd("queue", "pause", "medai") == (
+        0, "queue medai is paused\n",
+        "jobd: queue medai holds no live job; did you mean media?\n",
+    )
+
+
+def test_queue_resume_of_a_name_that_nobody_knows_is_a_failure(jobd: Jobd, store: Any) -> None:
+    """The queue that was meant is still paused; nothing is changed, and no row is left."""
+    jobd("enqueue", "thumb", "--queue", "media")
+    jobd("queue", "pause", "media")
+    for words in (["medai"], ["medai", "--json"]):
+        status, _, err = jobd("queue", "resume", *words)
+        assert (status, err) == (1, "jobd: queue medai is not paused, and holds no live job; "
+                                    "did you mean media?\n")
+    with store.opened() as database:
+        rows = database.connection.execute("SELECT name, paused_by FROM queues").fetchall()
+        acted = database.connection.execute("SELECT verb FROM operator_actions").fetchall()
+    assert (rows, acted) == ([("media", "ann")], [("queue pause",)])
+
+
+def test_a_queue_paused_by_mistake_is_forgotten_when_it_is_resumed(jobd: Jobd) -> None:
+    """A mistyped name does not stay in the listing."""
+    jobd("enqueue", "thumb", "--queue", "media")
+    jobd("queue", "pause", "medai")
+    assert jobd("queue", "resume", "medai")[:2] == (0, "queue medai is open\n")
+    assert [each["name"] for each in json.loads(jobd("queue", "--json")[1])] == ["media"]
+
+
+@pytest.mark.parametrize("verb", ["show", "history", "explain", "logs", "wait", "cancel", "retry",
+                                  "release"])
+def test_a_job_that_was_removed_is_told_from_one_that_never_was(
+    jobd: Jobd, store: Any, verb: str
+) -> None:
+    """By the last id that was given out, which stays when its job goes."""
+    store.dead(3)
+    with store.opened() as database, database.transaction() as db:
+        db.execute("DELETE FROM job_attempts WHERE job_id = 2")
+        db.execute("DELETE FROM job_queue WHERE id = 2")
+    status, _, err = jobd(verb, "2")
+    assert (status, err) == (1, "jobd: no job 2 any more: ids up to 3 were given out, and this "
+                                "one has ended and been removed, by retention or `jobd prune`\n")
+    assert jobd(verb, "4")[2] == "jobd: no job 4: the last id is 3\n"
 
 
 def test_queue_list_shows_who_paused(jobd: Jobd) -> None:

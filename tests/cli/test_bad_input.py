@@ -148,15 +148,15 @@ def test_an_unknown_id_is_named(jobd: Jobd, store: Any, verb: str) -> None:
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["list", "--status", "done"], "invalid choice: 'done' (choose from 'pending'"),
+        (["list", "--status", "done"], "'done' is none of pending, running"),
         (["list", "--limit", "0"], "limit must be an integer from 1"),
         (["list", "--limit", "all"], "limit must be an integer from 1"),
         (["list", "--batch", "x"], "batch must be an integer"),
         (["wait", "1", "--timeout", "long"], "'long' is no duration"),
         (["queue", "pause", "a b"], "queue 'a b' is no name"),
         (["queue", "pause"], "NAME"),
-        (["queue", "stop", "media"], "invalid choice: 'stop'"),
-        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["queue", "stop", "media"], "`jobd queue` has no verb 'stop'"),
+        (["nonsense"], "`jobd` has no verb 'nonsense'"),
     ],
 )
 def test_usage_of_other_verbs(jobd: Jobd, path: Path, words: list[str], part: str) -> None:

@@ -76,7 +76,7 @@ def test_types_and_queues_may_be_named(jobd: Verb, causes: Store) -> None:
 def test_a_limit_tells_what_it_leaves_out(jobd: Verb, causes: Store) -> None:
     """Nothing is hidden in silence."""
     assert jobd("dead", "--limit", "1")[1].splitlines()[-1] == (
-        "and 1 more groups; --limit N shows more"
+        "and 1 more group; --limit N shows more"
     )
 
 
@@ -138,11 +138,37 @@ def test_a_dry_run_says_what_it_would_do(jobd: Verb, causes: Store) -> None:
     """And touches nothing."""
     large, small = fingerprints(jobd)
     assert jobd("dead", "retry", "--all", "--dry-run") == (
-        0, f"{large}: would retry 12 jobs, job 12 first\n{small}: would retry 2 jobs at once\n", "",
+        0, f"{large}: would retry 12 jobs, job 12 first\n"
+        f"{small}: would retry 2 jobs, job 14 first\n", "",
     )
     found = json.loads(jobd("dead", "retry", "--all", "--dry-run", "--json")[1])
-    assert [each["canary_id"] for each in found] == [12, None]
+    assert [each["canary_id"] for each in found] == [12, 14]
     assert {causes.status_of(job_id) for job_id in range(1, 15)} == {"dead_letter"}
+
+
+def test_the_canary_rule_counts_over_the_whole_release(jobd: Verb, store: Store) -> None:
+    """Six groups of two are twelve jobs: one of each goes first, but not who is alone."""
+    for name in ("a", "b", "c", "d", "e", "f"):
+        park(store, "refused", name)
+        park(store, "refused", name)
+    alone = park(store, "refused", "g")
+    found = json.loads(jobd("dead", "retry", "--all", "--dry-run", "--json")[1])
+    assert sorted(str(each["canary_id"]) for each in found) == sorted(
+        [*map(str, range(2, alone, 2)), "None"]
+    )
+    assert jobd("dead", "retry", "--all")[0] == 69
+    three = [each["fingerprint"] for each in found if each["count"] == 2][:3]
+    assert jobd("dead", "retry", *three)[1].count("retried 2") == 3
+
+
+def test_one_job_is_not_spoken_of_as_several(jobd: Verb, store: Store) -> None:
+    """In the group, in the plan, and in what to type."""
+    park(store, "refused")
+    (only,) = fingerprints(jobd)
+    shown = jobd("dead", "show", only)[1]
+    assert shown.startswith("1 job of type thumb, parked ")
+    assert shown.splitlines()[-1] == f"to retry it: jobd dead retry {only}"
+    assert jobd("dead", "retry", only, "--dry-run")[1] == f"{only}: would retry 1 job at once\n"
 
 
 def test_jobs_that_may_not_be_retried_are_counted(jobd: Verb, store: Store) -> None:

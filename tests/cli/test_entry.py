@@ -26,11 +26,11 @@ def run(code: str, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize(
-    "module", ["jobd.queue", "jobd.core.lifecycle", "sqlite3", "jobd.cli.main", "jobd.cli.wait"]
+    "module", ["jobd.queue", "jobd.core.lifecycle", "sqlite3", "jobd.cli.main", "jobd.cli.retry"]
 )
 def test_ctrl_c_during_imports_is_quiet(module: str) -> None:
     """However early it comes: status 130, and no traceback."""
-    done = run(INTERRUPTED + BEGIN, "--help", module)
+    done = run(INTERRUPTED + BEGIN, "retry", module)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from jobd.cli import table
-from jobd.cli.main import main
 from jobd.store import outcomes
 
 Jobd = Callable[..., tuple[int, str, str]]
@@ -94,7 +93,7 @@ def test_show_goes_on_after_an_unknown_id(jobd: Jobd) -> None:
     """The others are shown; exit 1 names the one that is not there."""
     jobd("enqueue", "thumb")
     status, out, err = jobd("show", "9", "1")
-    assert (status, err) == (1, "jobd: no job 9\n")
+    assert (status, err) == (1, "jobd: no job 9: the last id is 1\n")
     assert out.startswith("job 1: pending")
 
 
@@ -139,7 +138,7 @@ def test_explain_json_is_an_object(jobd: Jobd) -> None:
 def test_explain_of_an_unknown_job(jobd: Jobd) -> None:
     """Exit 1 naming it."""
     jobd("enqueue", "thumb")
-    assert jobd("explain", "9") == (1, "", "jobd: no job 9\n")
+    assert jobd("explain", "9") == (1, "", "jobd: no job 9: the last id is 1\n")
 
 
 def test_wait_for_completed_jobs(jobd: Jobd, store: Any) -> None:
@@ -198,12 +197,3 @@ def test_table_aligns_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -
     """Text to the left, nothing as a dash."""
     table.print_table([{"id": 7, "name": "a"}, {"id": 100, "name": None}], ["id", "name"])
     assert capsys.readouterr().out == " ID  NAME\n  7  a\n100  -\n"
-
-
-def test_help_of_every_verb_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    """A person who asks sees how it is written."""
-    for verb in ("enqueue", "list", "show", "history", "explain", "wait", "cancel", "retry",
-                 "release", "status", "workers", "queue"):
-        with pytest.raises(SystemExit):
-            main([verb, "--help"])
-        assert f"jobd {verb}" in capsys.readouterr().out.split("example", 1)[1]

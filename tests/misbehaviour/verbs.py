@@ -17,7 +17,7 @@ from jobd import clock
 from jobd.cli.main import main
 from tests.daemon.harness import House
 
-STATUSES = {0, 1, 2, 69, 75, 78}
+STATUSES = {0, 1, 2, 69, 74, 75, 78}
 """Every exit status that jobd documents, but those of a command that is waited for."""
 
 FUZZ = int(os.environ.get("JOBD_TEST_FUZZ", "1"))
