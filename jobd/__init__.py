@@ -7,6 +7,8 @@ from jobd.core.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from jobd.batch_queue import Batch
+    from jobd.core.batch import Item
     from jobd.core.current import current_job
     from jobd.core.job import Fail, JobId, Retry, Snooze, Stopped
     from jobd.core.lifecycle import FailureType, JobStatus
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "Batch",
     "Fail",
     "FailureType",
+    "Item",
     "JobId",
     "JobStatus",
     "Queue",
@@ -31,6 +35,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "jobd.batch_queue": ("Batch",),
+    "jobd.core.batch": ("Item",),
     "jobd.core.current": ("current_job",),
     "jobd.core.job": ("Fail", "JobId", "Retry", "Snooze", "Stopped"),
     "jobd.core.lifecycle": ("FailureType", "JobStatus"),

@@ -1,6 +1,5 @@
 """`jobd.Queue`: what an application imports to put jobs in and to ask about them."""
 
-import getpass
 import os
 import threading
 import weakref
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from jobd import clock, errors
+from jobd.actor import actor
+from jobd.batch_queue import Door
 from jobd.core.job import JobId
 from jobd.core.lifecycle import ENDED, JobStatus, Request
 from jobd.core.new_job import check_integer, new_job, new_jobs
@@ -30,7 +31,7 @@ LAST_ID = (1 << 63) - 1
 Record = dict[str, Any]
 
 
-class Queue:
+class Queue(Door):
     """A producer's end of the queue in the database at `path`, made when it does not exist.
 
     Safe to use from many threads, and after a fork. When `enqueue` returns, the job is on disk.
@@ -54,7 +55,7 @@ class Queue:
         self.path = Path(os.path.realpath(os.path.expanduser(path)))
         self._poker = Poker(self.path)
         self._synchronous = synchronous
-        self._max_payload = max_payload
+        self.max_payload = max_payload
         self._create = create
         self._lock = threading.Lock()
         self._line = GroupCommit(self._write)
@@ -95,7 +96,7 @@ class Queue:
         Raises:
             BadInput: the job cannot be stored as it is; nothing was written.
         """
-        made = new_job(job_type, payload, options, clock.now_ms(), self._max_payload)
+        made = new_job(job_type, payload, options, clock.now_ms(), self.max_payload)
         ids: list[JobId] = self._line.submit([made])
         return ids[0]
 
@@ -105,7 +106,7 @@ class Queue:
         Each is `(job_type, payload)` or `(job_type, payload, options)`; `options` given here
         hold for all that do not say otherwise. At most 100,000 jobs a call.
         """
-        made = new_jobs(jobs, options, clock.now_ms(), self._max_payload)
+        made = new_jobs(jobs, options, clock.now_ms(), self.max_payload)
         if len(made) > MAX_AT_ONCE:
             raise errors.BadInput(
                 f"{len(made)} jobs in one call; at most {MAX_AT_ONCE} go into one transaction"
@@ -178,9 +179,13 @@ class Queue:
                 last = first + len(submission.jobs)
                 submission.ids = [JobId(*made) for made in ids[first:last]]
                 first = last
-            self._poker.poke(database.place)
-            if self._log is not None:
-                self._log.wrote(len(jobs))
+            self._wrote(database, len(jobs))
+
+    def _wrote(self, database: Database, jobs: int) -> None:
+        """Tell the daemon, and mind the write-ahead log: so many jobs were written."""
+        self._poker.poke(database.place)
+        if self._log is not None:
+            self._log.wrote(jobs)
 
     @contextmanager
     def _connection(self) -> Iterator[Database]:
@@ -228,11 +233,3 @@ def _start_all_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_start_all_anew)
-
-
-def actor() -> str:
-    """Who acts, for the record: the login name, else the user id."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from jobd import JobId, Queue, clock, errors
+from jobd.actor import actor
 from jobd.core.lifecycle import JobStatus
-from jobd.queue import MAX_AT_ONCE, Record, actor
+from jobd.queue import MAX_AT_ONCE, Record
 
 MUCH_LATER = 10.0
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 from jobd import clock
+from jobd.actor import actor
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
 from jobd.cli.streams import complain
@@ -12,7 +13,6 @@ from jobd.core.lifecycle import JobStatus, Request, answer
 from jobd.core.shown import absent
 from jobd.errors import DONE, FAILED
 from jobd.poke import poke
-from jobd.queue import actor
 from jobd.store.connection import Database
 from jobd.store.reading import last_id
 from jobd.store.requests import Replied, request

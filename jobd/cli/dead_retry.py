@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from jobd import clock
+from jobd.actor import actor
 from jobd.cli.asking import AT_ONCE
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
@@ -16,7 +17,6 @@ from jobd.core.lifecycle import COMPLETED, ENDED, JobStatus, Request
 from jobd.core.problem import counted
 from jobd.errors import DONE, FAILED, BadInput, NoDaemon, NotFound
 from jobd.poke import poke
-from jobd.queue import actor
 from jobd.store import reading
 from jobd.store.connection import Database
 from jobd.store.daemon_lock import is_held

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from jobd import clock
+from jobd.actor import actor
 from jobd.cli.opened import opened
 from jobd.cli.options import Settings, settings
 from jobd.cli.table import print_json
@@ -13,7 +14,6 @@ from jobd.core.durations import format_duration, parse_duration
 from jobd.core.lifecycle import JobStatus
 from jobd.core.retention import PRUNABLE, Expiry, expiries, expiry
 from jobd.errors import DONE, BadInput, DaemonActive, DatabaseBusy
-from jobd.queue import actor
 from jobd.store import output_files, retention, sizes
 from jobd.store.connection import Database
 from jobd.store.daemon_lock import DaemonLock

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from jobd import clock
+from jobd.actor import actor
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking, settings
 from jobd.cli.streams import complain
@@ -13,7 +14,6 @@ from jobd.core.shown import shown
 from jobd.core.why_waiting import nearest
 from jobd.errors import DONE, FAILED
 from jobd.poke import poke
-from jobd.queue import actor
 from jobd.store.overview import queues
 from jobd.store.reading import Record
 from jobd.store.requests import pause_queue, resume_queue

@@ -3,6 +3,7 @@
 import argparse
 
 from jobd import clock
+from jobd.actor import actor
 from jobd.cli.asking import AT_ONCE, ask
 from jobd.cli.ids import add_ids, job_ids
 from jobd.cli.opened import opened
@@ -11,7 +12,6 @@ from jobd.cli.table import print_json
 from jobd.core.lifecycle import CANCELLED, DEAD_LETTER, FAILED, RETRYING, JobStatus, Request
 from jobd.errors import DONE, BadInput
 from jobd.poke import poke
-from jobd.queue import actor
 from jobd.store.connection import Database
 from jobd.store.requests import ids_to_retry, request
 

@@ -43,6 +43,15 @@ def encode_payload(value: object, limit: int) -> str:
     return encode(value, limit)
 
 
+def parsed_payload(text: str) -> dict[str, Any]:
+    """The mapping that a stored payload holds; empty when another hand made it something else."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def parse_payload(text: str, limit: int) -> str:
     """Payload text from outside, checked and made compact.
 

@@ -50,7 +50,7 @@ def end_as(
     """Let no more items go, and end so once all have ended. What is said first counts."""
     db.execute(
         """UPDATE batch_jobs SET ends_as = :status, end_reason = :reason, updated_at = :now,
-        sealed_at = coalesce(sealed_at, :now), paused_at = NULL, paused_by = NULL,
+        paused_at = NULL, paused_by = NULL,
         status = CASE WHEN status = 'paused' THEN 'processing' ELSE status END
         WHERE id = :id AND ends_as IS NULL""",
         {"id": batch_id, "status": str(status), "reason": reason, "now": now},

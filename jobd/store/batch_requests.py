@@ -92,16 +92,20 @@ def cancel_slice(db: sqlite3.Connection, batch_id: int, now: int) -> bool:
     return changed.rowcount == AT_ONCE
 
 
-def retry(db: sqlite3.Connection, batch_id: int, now: int, actor: str) -> None:
+def retry(
+    db: sqlite3.Connection, batch_id: int, now: int, actor: str, *, cancelled: bool
+) -> None:
     """Open the batch for another run, and keep it open while `retry_slice` brings items back.
 
     Who asked holds the batch's lock meanwhile and calls `seal` in the end.
 
     Raises:
         NotFound, Refused: there is no such batch, it is ending, someone else is adding to it,
-            or its name is taken.
+            its name is taken, or it has nothing to retry.
     """
     batch = get(db, batch_id)
+    if not batch["failed_items"] and not (cancelled and batch["cancelled_items"]):
+        raise Refused(f"retry of batch {batch['name']}: none of its items has failed")
     if batch["sealed_at"] is None:
         raise Refused(f"someone is adding items to batch {batch['name']}")
     reopen(db, batch_id, now)

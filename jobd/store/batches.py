@@ -145,10 +145,19 @@ def take_out(db: sqlite3.Connection, batch_id: int, now: int) -> bool:
     if len(rows) == REMOVED_AT_ONCE:
         return False
     if found[0]["sealed_up_to"]:
-        seal(db, batch_id, now)
+        let_go(db, batch_id, now)
     else:
         db.execute("DELETE FROM batch_jobs WHERE id = ?", (batch_id,))
     return True
+
+
+def let_go(db: sqlite3.Connection, batch_id: int, now: int) -> None:
+    """Nobody works on the items any more; what was not sealed before does not become so."""
+    db.execute(
+        "UPDATE batch_jobs SET sealed_at = :now, updated_at = :now WHERE id = :id",
+        {"id": batch_id, "now": now},
+    )
+    finish(db, batch_id, now)
 
 
 def unsealed(db: sqlite3.Connection) -> list[int]:

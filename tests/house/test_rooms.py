@@ -10,8 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "jobd"
 FILES = sorted(PACKAGE.rglob("*.py"))
-GROUND = {"errors", "clock", "log", "poke", "group_commit"}
+GROUND = {"errors", "clock", "log", "poke", "group_commit", "actor"}
 ROOMS = ("core", "store", "queue", "daemon", "web", "cli")
+DOORS = {"queue", "batch_queue"}
+"""The files of the room that applications enter."""
 OPEN = {"__init__", "__main__"}
 """The package itself names what it offers; neither file belongs to a room."""
 
@@ -24,6 +26,8 @@ def name_of(path: Path) -> str:
 def room_of(parts: tuple[str, ...]) -> str:
     """The room, or "ground", of a module below jobd given as its path."""
     room = parts[0] if parts else ""
+    if room in DOORS:
+        return "queue"
     return "ground" if room in GROUND else room
 
 
