@@ -97,11 +97,11 @@ def job_options(args: argparse.Namespace) -> dict[str, object]:
     """The options of `add_job_options` by the names that Queue.enqueue knows."""
     return {
         "queue": args.queue,
-        "priority": _whole("priority", args.priority),
+        "priority": whole("priority", args.priority),
         "delay": args.delay,
         "at": args.at,
         "timeout": args.timeout,
-        "max_retries": _whole("max-retries", args.max_retries),
+        "max_retries": whole("max-retries", args.max_retries),
         "unique_key": args.unique,
         "request_id": args.request_id,
     }
@@ -122,7 +122,8 @@ def unknown_type(db: sqlite3.Connection, job_type: str, *, strict: bool) -> str 
     return f"the last daemon had no handler for job type {job_type}{guess}"
 
 
-def _whole(what: str, text: str | None) -> int | None:
+def whole(what: str, text: str | None) -> int | None:
+    """The number that a flag gives, if it was given; BadInput names the flag."""
     if text is None:
         return None
     if not re.fullmatch(r"[-+]?[0-9]{1,60}", text):

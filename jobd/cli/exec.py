@@ -87,15 +87,15 @@ def command_of(args: argparse.Namespace) -> Command:
         Command(
             argv=(program, *rest),
             cwd=os.path.abspath(args.cwd or "."),
-            env=_variables(args.env),
+            env=variables(args.env),
             stdin=None if args.stdin is None else os.path.abspath(args.stdin),
-            exit_codes=tuple(_codes(args.ok)),
+            exit_codes=tuple(codes(args.ok)),
             leave_children=args.leave_children,
         )
     )
 
 
-def _variables(words: Iterable[str]) -> dict[str, str]:
+def variables(words: Iterable[str]) -> dict[str, str]:
     found = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -105,7 +105,7 @@ def _variables(words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _codes(text: str) -> list[int]:
+def codes(text: str) -> list[int]:
     try:
         return [int(each) for each in text.split(",")]
     except ValueError:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     with opened(for_looking(args)) as database:
         found = _pages(database.connection, fits, limit)
         if args.json:
-            _print_array(found)
+            print_array(shown(job) for job in found)
         else:
             _print_rows(found, limit)
     return DONE
@@ -69,11 +69,11 @@ def _pages(
         before, limit = page[-1]["id"], limit - len(page)
 
 
-def _print_array(found: Iterator[reading.Record]) -> None:
+def print_array(found: Iterator[dict[str, Any]]) -> None:
     """A JSON array, written as its elements come."""
     mark = "["
-    for job in found:
-        print(f"{mark}\n{as_json(shown(job))}", end="")
+    for each in found:
+        print(f"{mark}\n{as_json(each)}", end="")
         mark = ","
     print("[]" if mark == "[" else "\n]")
 

@@ -19,10 +19,19 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Here each verb still knows its own options; nothing unknown is passed on."""
-        found, extra = super().parse_known_args(args, namespace)
+        """Here each verb still knows its own options; nothing unknown is passed on.
+
+        Where `argv` has a default, what stands behind -- becomes that; it may then be missing,
+        which argparse cannot say of arguments that follow options.
+        """
+        words = list(args or ())
+        apart = self.get_default("argv") is not None and "--" in words
+        end = words.index("--") if apart else len(words)
+        found, extra = super().parse_known_args(words[:end], namespace)
         if extra:
             self.error(self._unknown(extra[0]))
+        if apart:
+            found.argv = words[end + 1 :]
         return found, extra
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -4,6 +4,8 @@ A verb is the module of its name. Only the one that was asked for is imported: a
 longer to import than most of them take to run. A test holds each line and its module together.
 """
 
+from argparse import Namespace
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
@@ -12,6 +14,7 @@ VERBS = {
     "demo": "see it work on real input, in about a minute",
     "enqueue": "put a job in; when this returns, the job is on disk",
     "exec": "put in a job that runs a program",
+    "batch": "make many jobs under one name, watch them and report on them",
     "list": "list jobs, newest first",
     "show": "show everything about a job: its columns, its failed attempts, its progress",
     "history": "tell what happened to a job: attempts, outcomes, and what people did",
@@ -42,3 +45,15 @@ VERBS = {
 def module_of(verb: str) -> ModuleType:
     """The module of a verb: `add(verbs)` registers it, and its arguments lead to its `run`."""
     return import_module(f"jobd.cli.{verb}")
+
+
+def later(module: str, function: str = "run") -> Callable[[Namespace], int]:
+    """A function of a module of the command line that is imported when it is called.
+
+    For verbs with many parts, whose options alone are needed to read a command line.
+    """
+    def run(args: Namespace) -> int:
+        status: int = getattr(module_of(module), function)(args)
+        return status
+
+    return run

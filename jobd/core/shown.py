@@ -7,7 +7,8 @@ from typing import Any
 
 from jobd import clock
 
-_JSON_COLUMNS = ("payload", "result", "late_result", "old_payload", "state")
+_JSON_COLUMNS = ("payload", "result", "late_result", "old_payload", "state", "parameters",
+                 "shared_parameters", "on_success", "on_failure", "on_end", "pace")
 
 
 def shown(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,101 @@
+"""`jobd batch show`: how far a batch is, what runs, and what failed by cause."""
+
+import argparse
+import json
+import sqlite3
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from jobd import clock
+from jobd.cli.batch_frame import Moment, frame
+from jobd.cli.opened import opened
+from jobd.cli.options import settings
+from jobd.cli.table import print_json
+from jobd.cli.terminal import look_of, size
+from jobd.core.batch import OPEN, BatchStatus
+from jobd.core.batch_progress import Sample, pace
+from jobd.core.batch_report import failure_of
+from jobd.core.fingerprint import Group, Groups
+from jobd.core.shown import shown
+from jobd.errors import DONE
+from jobd.store.batch_reading import failed, hindrance, named, running
+from jobd.store.daemon_lock import is_held
+from jobd.store.reading import Record, snapshot
+
+RUNNING = 20
+FAILURES = 500
+"""Failed items that are looked at to group them: the latest."""
+GROUPS = 10
+_HIDDEN = ("pace", "active_ms", "sealed_up_to")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one batch."""
+    found = settings(args)
+    with opened(found) as database:
+        moment = look_at(database.connection, found.db, args.name)
+    if args.json:
+        print_json(as_json(moment))
+        return DONE
+    columns, _ = size()
+    for line in frame(moment, columns, None, look_of(sys.stdout, args.color)):
+        print(line)
+    return DONE
+
+
+def look_at(db: sqlite3.Connection, path: Path, name: str) -> Moment:
+    """Everything that is shown of a batch, in a bounded number of reads.
+
+    Raises:
+        NotFound: there is no such batch.
+    """
+    with snapshot(db):
+        batch = named(db, name)
+        is_open = batch["status"] in OPEN
+        executing = running(db, batch["id"], RUNNING) if is_open else []
+        items = failed(db, batch["id"], FAILURES) if batch["failed_items"] else []
+        trouble = hindrance(db, batch) if is_open else None
+    if is_open and not is_held(path)[0]:
+        trouble = "no daemon is active: `jobd run`"
+    some = len(items) if len(items) < batch["failed_items"] else None
+    groups = Groups()
+    for item in items:
+        groups.add(failure_of(item, batch["job_type"]))
+    with_pace(batch, kept_pace(batch), batch["active_ms"])
+    return Moment(clock.now_ms(), batch, executing, groups.largest_first()[:GROUPS], some, trouble)
+
+
+def with_pace(batch: Record, samples: list[Sample], now: int) -> None:
+    """Put into the row how fast it goes and how long it still takes; None is unknown."""
+    going = batch["status"] == BatchStatus.PROCESSING and not batch["ends_as"]
+    found = pace(samples, batch["concurrent_processing"] or 1, now) if going else None
+    left = batch["total_items"] - batch["completed_items"] - batch["cancelled_items"]
+    seconds = found.left(left) if found else None
+    batch["per_second"] = found and found.per_second
+    batch["estimated_time_remaining"] = None if seconds is None else round(1000 * seconds)
+
+
+def kept_pace(batch: Record) -> list[Sample]:
+    """The samples that the daemon has kept: ms in which the batch went on, and items ended."""
+    return [(at, ended) for at, ended in json.loads(batch["pace"])]
+
+
+def as_json(moment: Moment) -> dict[str, Any]:
+    """The batch with what runs and what failed, as JSON shows it."""
+    return shown(public(moment.batch)) | {
+        "trouble": moment.trouble,
+        "running": [shown(each) for each in moment.running],
+        "failures": [_group(each) for each in moment.failures],
+    }
+
+
+def public(batch: Record) -> Record:
+    """A row without what only the daemon reads."""
+    return {name: value for name, value in batch.items() if name not in _HIDDEN}
+
+
+def _group(group: Group) -> dict[str, Any]:
+    public = (each.name for each in fields(group) if not each.name.startswith("_"))
+    return shown({name: getattr(group, name) for name in public})
