@@ -26,7 +26,7 @@ def run(code: str, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize(
-    "module", ["jobd.queue", "jobd.core.lifecycle", "sqlite3", "jobd.cli.main", "jobd.cli.retry"]
+    "module", ["jobd.actor", "jobd.core.lifecycle", "sqlite3", "jobd.cli.main", "jobd.cli.retry"]
 )
 def test_ctrl_c_during_imports_is_quiet(module: str) -> None:
     """However early it comes: status 130, and no traceback."""
