@@ -137,6 +137,8 @@ class Batch:
         while more:
             with self._transaction() as db:
                 more = batch_requests.cancel_slice(db, self.id, clock.now_ms())
+                if not more:
+                    batch_moves.finish(db, self.id, clock.now_ms())
 
     def retry_failed(self, *, cancelled: bool = False) -> int:
         """Put failed items, and on demand cancelled ones, back in line; returns how many.

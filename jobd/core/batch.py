@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from jobd.core.command import EXEC
 from jobd.core.job import NewJob
@@ -236,3 +236,32 @@ def _label(what: str, given: str | None) -> str | None:
     if not isinstance(given, str):
         raise BadInput(f"{what} must be a string")
     return clean_text(given, MAX_TOPIC)
+
+
+class _Counted(Protocol):
+    @property
+    def error_handling(self) -> str: ...
+    @property
+    def stop_after(self) -> int | None: ...
+    @property
+    def stop_after_percent(self) -> float | None: ...
+    @property
+    def total_items(self) -> int: ...
+    @property
+    def failed_items(self) -> int: ...
+    @property
+    def ends_as(self) -> str | None: ...
+
+
+def stop_reason(batch: _Counted) -> str | None:
+    """Why its failed items stop a batch; None when they do not, or it is ending already."""
+    failed, total = batch.failed_items, batch.total_items
+    if batch.ends_as or not failed or batch.error_handling == ErrorHandling.CONTINUE:
+        return None
+    share = batch.stop_after_percent
+    if share is not None:
+        told = f"{failed} of {total} items failed, and {share:g} % stop it"
+        return told if failed * 100 >= share * total else None
+    limit = batch.stop_after or 1
+    told = "an item failed" if failed == 1 else f"{failed} items failed"
+    return f"{told}, and {limit} stop{'s' if limit == 1 else ''} it" if failed >= limit else None

@@ -16,6 +16,7 @@ from jobd.core.log_line import LogEvent, time_of
 LONGEST_VALUE = 300
 
 _JOB = "job {job_id}[ ({job_type})]"
+_BATCH = "batch {batch}[ (id {batch_id})]"
 _ENDED = "[ after {duration_ms:ms}][ in {worker}][, attempt {attempt}]"
 _FAILED = "[: {failure_type}][: {error}]"
 
@@ -41,6 +42,14 @@ SENTENCES: Mapping[str, str] = {
     "job.stray_found": "job {job_id} has no thread that executes it; it is rescued",
     "job.logged": _JOB + " says: {message}",
     "job.output_dropped": _JOB + " wrote {bytes} bytes that could not be kept: {error}",
+    "batch.sealed": _BATCH + " sealed: {total_items} items[, run {run}]",
+    "batch.started": _BATCH + " started: {total_items} items",
+    "batch.paused": _BATCH + " paused[ by {by}] after {completed_items} of {total_items} items",
+    "batch.resumed": _BATCH + " resumed after {completed_items} of {total_items} items",
+    "batch.stopped": _BATCH + " stopped[: {reason}]; it ends as {status}",
+    "batch.finished": _BATCH + " {status}: {successful_items} succeeded, {failed_items} failed, "
+    "{cancelled_items} cancelled[, run {run}][ ({reason})][, enqueued {enqueued}]",
+    "batch.removed": _BATCH + " removed: it was never sealed",
     "worker.heartbeat": "{worker} {health}[, job {job_id}][, attempt {attempt}]"
     "[, for {busy_ms:ms}][; job {stuck_job_id} is stuck]",
     "worker.child_replaced": "{worker} has a new child process after job {job_id}: {reason}",

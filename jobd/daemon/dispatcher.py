@@ -11,14 +11,15 @@ from collections import deque
 from collections.abc import Callable
 
 from jobd import clock, errors
-from jobd.core.job import Failed, Failure, Job, Row, Settlement
-from jobd.core.lifecycle import FailureType
+from jobd.core.job import Job, Row, Settlement
 from jobd.daemon.attempt import Ended
+from jobd.daemon.batch_feed import BatchFeed
 from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.context import Checkpoint
 from jobd.daemon.crew import Crew
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
+from jobd.daemon.refused import set_aside_refused
 from jobd.daemon.report import Report
 from jobd.daemon.survivors import survey
 from jobd.daemon.turn import Applied, Batch, Verdict, Write
@@ -58,6 +59,7 @@ class Dispatcher:
         self._wakeup = wakeup
         self._hand = hand
         self._crew = crew
+        self._feed = BatchFeed(crew)
         self._ledger = ledger
         self._report = report
         self._running = running
@@ -136,6 +138,8 @@ class Dispatcher:
             clock.pause(pace)
 
     def _nap(self) -> float:
+        if self._feed.busy or (self._feed.held and self._may_claim(clock.monotonic())):
+            return 0.0
         if self._hand.buffered or self._batch:
             return SHORT_NAP
         if self._next_due is None or self._draining.is_set():
@@ -170,7 +174,10 @@ class Dispatcher:
         if self._draining.is_set():
             return False
         due = self._next_due is not None and self._next_due <= now
-        return due or (self._look and self._hand.room(0, monotonic) != (0, 0))
+        return due or self._feed.busy or self._may_claim(monotonic)
+
+    def _may_claim(self, monotonic: float) -> bool:
+        return self._look and self._hand.room(0, monotonic) != (0, 0)
 
     # Gathering.
 
@@ -213,6 +220,7 @@ class Dispatcher:
         self._checkpointer.others_wrote()
         db = self._database.connection
         self._next_due = claims.next_due_at(db)
+        self._feed.notice(db)
         if self._hand.buffered:
             overtaken = claims.to_give_back(db, list(self._hand.buffered))
             self._batch.ended += self._hand.give_back(overtaken)
@@ -227,11 +235,12 @@ class Dispatcher:
             try:
                 with self._database.transaction(self._keep_trying) as db:
                     applied = self._ledger.apply(db, self._batch, now)
+                    self._feed.settle(db, now)
                     claimed = self._claim(db, now, monotonic)
                     self._next_due = claims.next_due_at(db)
                 return applied, claimed
             except sqlite3.IntegrityError as error:
-                self._set_aside_refused(error)
+                set_aside_refused(self._batch, error, self._fits, self._report)
 
     def _claim(self, db: sqlite3.Connection, now: int, monotonic: float) -> list[Job]:
         if self._draining.is_set():
@@ -242,7 +251,9 @@ class Dispatcher:
         fresh = self._batch.ended or self._batch.orphans
         if room == (0, 0) or not (self._look or fresh):
             return []
+        self._feed.feed(db, now, sum(room))
         claimed, self._look = self._hand.claim(db, room, self._ledger.worker_id, now)
+        self._look |= self._feed.held
         return claimed
 
     def _keep_trying(self, waited: float) -> bool:
@@ -250,24 +261,6 @@ class Dispatcher:
         self.last_turn = clock.monotonic()
         self._report.locked(waited, self._database.path)
         return not (self._finishing.is_set() and waited > RETRY_AFTER_FULL)
-
-    def _set_aside_refused(self, error: sqlite3.IntegrityError) -> None:
-        """Fail the outcomes that the database refuses, found by trying each alone.
-
-        When even the failure cannot be stored, the database is broken and the daemon ends.
-        """
-        refused = [each for each in self._batch.ended if not self._fits(each)]
-        if not refused:
-            raise error
-        for each in refused:
-            if isinstance(each.ending, Failed) and each.ending.failure.final:
-                raise error
-            self._report.row_refused(each.attempt, str(error))
-            each.attempt.enqueued.clear()
-            text = f"its outcome could not be stored: {error}"
-            failed = Failed(Failure(FailureType.SYSTEM, text, final=True))
-            place = self._batch.ended.index(each)
-            self._batch.ended[place] = Ended(each.attempt, failed, each.duration)
 
     def _fits(self, ended: Ended) -> bool:
         try:
@@ -290,6 +283,9 @@ class Dispatcher:
         self._hand.take_verdicts(applied.verdicts, running)
         # A replaced worker or a new limit makes room as well as an attempt that ended.
         self._look |= bool(batch.ended or batch.writes or applied.settled or applied.verdicts)
+        self._feed.committed()
+        if self._feed.stopped:
+            self._seen_version = -1
         for checkpoint in batch.checkpoints:
             checkpoint.answer(kept=checkpoint.attempt.job.id in applied.checkpoints)
         self._report.applied(applied, claimed)

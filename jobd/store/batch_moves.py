@@ -6,7 +6,7 @@ Every verb runs inside one `transaction()`.
 import sqlite3
 from typing import NamedTuple
 
-from jobd.core.batch import OPEN, BatchStatus, ErrorHandling, callback_job
+from jobd.core.batch import OPEN, BatchStatus, callback_job
 from jobd.errors import NotFound, Refused
 from jobd.store.enqueue import enqueue
 from jobd.store.reading import Record, records
@@ -89,20 +89,6 @@ def _due(batch: Record) -> tuple[str, ...]:
         return ("on_end",)
     failed = batch["status"] == BatchStatus.FAILED or batch["failed_items"]
     return ("on_failure" if failed else "on_success", "on_end")
-
-
-def stop_reason(batch: Record) -> str | None:
-    """Why its failed items stop this batch; None when they do not, or it is ending already."""
-    failed, total = batch["failed_items"], batch["total_items"]
-    if batch["ends_as"] or not failed or batch["error_handling"] == ErrorHandling.CONTINUE:
-        return None
-    share = batch["stop_after_percent"]
-    if share is not None:
-        return f"{failed} of {total} items failed ({share:g} % stop it)" \
-            if failed * 100 >= share * total else None
-    limit = batch["stop_after"] or 1
-    return f"{failed} item{'s' if failed > 1 else ''} failed ({limit} stop it)" \
-        if failed >= limit else None
 
 
 def reopen(db: sqlite3.Connection, batch_id: int, now: int) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 from jobd.core.batch import OPEN, BatchStatus
 from jobd.core.lifecycle import CANCEL, JobStatus
 from jobd.errors import Refused
-from jobd.store.batch_moves import end_as, finish, get, reopen, take_back
+from jobd.store.batch_moves import end_as, get, reopen, take_back
 from jobd.store.reading import Record
 from jobd.store.requests import REVIVED, record_action
 from jobd.store.verbs import UNCOMMON, quoted
@@ -88,7 +88,6 @@ def cancel_slice(db: sqlite3.Connection, batch_id: int, now: int) -> bool:
         )""",
         {"id": batch_id, "now": now},
     )
-    finish(db, batch_id, now)
     return changed.rowcount == AT_ONCE
 
 

@@ -38,7 +38,7 @@ class Head(NamedTuple):
     """Since when it might run; None when nobody knows, as after an operator's retry."""
 
 
-_OPEN_QUEUES = """
+OPEN_QUEUES = """
     WITH RECURSIVE named(name) AS (
         -- A queue that is NULL, by another hand, must not hide the rest.
         SELECT min(queue) FROM job_queue WHERE ready = 1 AND queue >= ''
@@ -70,7 +70,7 @@ _HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Head.
 # One value with all of them: each step of a statement gives the interpreter's lock away, and a
 # busy handler keeps it for milliseconds.
 _HEADS = f"""
-    {_OPEN_QUEUES}
+    {OPEN_QUEUES}
     SELECT json_group_array(json_array({_HEAD})) FROM (
         SELECT j.* FROM open_queue CROSS JOIN job_queue AS j
         WHERE j.id IN (
@@ -87,7 +87,7 @@ _ONLY_QUEUE = f"""
         ORDER BY priority DESC, id LIMIT :limit
     ) AS head
 """
-_NAMES = f"{_OPEN_QUEUES} SELECT name FROM open_queue LIMIT 2"
+_NAMES = f"{OPEN_QUEUES} SELECT name FROM open_queue LIMIT 2"
 
 _CLAIM = f"""
     UPDATE job_queue SET
@@ -227,6 +227,10 @@ def to_give_back(db: sqlite3.Connection, buffered: Sequence[int]) -> list[int]:
         WHERE j.cancel_requested_at IS NOT NULL OR j.release_requested_at IS NOT NULL
             OR EXISTS (SELECT 1 FROM queues WHERE name = j.queue AND paused_at IS NOT NULL)
             OR EXISTS (
+                SELECT 1 FROM batch_jobs
+                WHERE id = j.batch_id AND (status = 'paused' OR ends_as IS NOT NULL)
+            )
+            OR EXISTS (
                 SELECT 1 FROM job_queue AS ahead
                 WHERE ahead.ready = 1 AND ahead.queue = j.queue AND ahead.priority > j.priority
             )
@@ -262,7 +266,7 @@ def depth(db: sqlite3.Connection) -> tuple[int, int | None]:
     ).fetchone()[0]
     oldest = db.execute(
         f"""
-        {_OPEN_QUEUES}
+        {OPEN_QUEUES}
         SELECT min((
             SELECT {READY_SINCE} FROM job_queue WHERE ready = 1 AND queue = open_queue.name
             ORDER BY priority DESC, id LIMIT 1
@@ -278,7 +282,7 @@ def next_in_line(db: sqlite3.Connection) -> list[Record]:
     return records(
         db,
         f"""
-        {_OPEN_QUEUES}
+        {OPEN_QUEUES}
         SELECT queue, id, job_type, {READY_SINCE} AS ready_since
         FROM open_queue CROSS JOIN job_queue ON id = (
             SELECT id FROM job_queue WHERE ready = 1 AND queue = open_queue.name
