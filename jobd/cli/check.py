@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from jobd import clock
+from jobd.cli.in_force import edited
 from jobd.cli.options import (
     Settings,
     add_handler_options,
@@ -17,12 +18,14 @@ from jobd.cli.options import (
     search_path,
     settings,
 )
+from jobd.cli.outlets import outlet_problems
 from jobd.cli.table import print_json, printable
 from jobd.core.config import Config, relations
 from jobd.core.findings import OLDEST_SQLITE, WAL_RESET, Version, has_wal_reset_fix
 from jobd.errors import CONFIGURATION, DONE, ConfigurationError, JobdError, NoDatabase
 from jobd.store.examination import refuse_network
 from jobd.store.opening import open_database
+from jobd.store.presence import presence
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
@@ -68,12 +71,25 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
         yield from (Finding("warn", "timing", warning) for warning in relations(found.config))
         yield from _log_file(found.config)
         yield from _handlers(found.config)
+        yield from (Finding("warn", about, problem)
+                    for about, problem in outlet_problems(found.config, clock.now_ms()))
+        yield from _settings(found)
         yield _database(found.db, found.config.synchronous)
 
 
 def _configuration(found: Settings) -> Finding:
     none = "no file; defaults, environment and flags alone"
     return Finding("ok", "configuration", str(found.config_file or none))
+
+
+def _settings(found: Settings) -> Iterator[Finding]:
+    """What an active daemon does not know yet."""
+    try:
+        change = edited(found, presence(found.db, clock.now_ms()))
+    except JobdError:
+        return  # said of the database
+    if change is not None:
+        yield Finding("warn", "settings", f"{change.text}; {change.mend}")
 
 
 def _log_file(config: Config) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ LOCK = "demo.daemon"
 DATABASE = "jobd.db"
 ERASED = ("jobd.log", "jobd.toml", "archive",
           *(DATABASE + end for end in ("", "-wal", "-shm", ".attempts", ".sock", ".daemon",
-                                       ".line", ".turn", ".metrics", ".pulse")))
+                                       ".line", ".turn", ".metrics", ".pulse", ".settings")))
 SETTINGS = """\
 [log]
 format = "json"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from jobd import clock
 from jobd.cli.check import handlers_problems
+from jobd.cli.in_force import edited
 from jobd.cli.options import Settings, what_fits
+from jobd.cli.outlets import outlet_problems
 from jobd.cli.table import print_json, printable
 from jobd.core import findings
 from jobd.core.config import relations
@@ -92,6 +94,9 @@ def _configured(found: Settings) -> Iterator[Finding]:
         yield ok("timers", "they fit each other")
     for problem in handlers_problems(found.config):
         yield fail("handlers", problem, "jobd check")
+    change = edited(found, presence(found.db, clock.now_ms()))
+    if change is not None:
+        yield warn("settings", change.text, change.mend)
 
 
 def _around(path: Path) -> Iterator[Finding]:
@@ -182,6 +187,10 @@ def _rows(database: Database, found: Settings) -> Iterator[Finding]:
     if seen.alive and facts.daemon and facts.daemon["version"] != VERSION:
         yield warn("daemon", f"it is jobd {facts.daemon['version']}, and this is {VERSION}",
                    f"restart it, pid {seen.pid}")
+    started = facts.daemon["started_at"] if facts.daemon and seen.is_of(facts.daemon) else None
+    for outlet, problem in outlet_problems(found.config, now, started):
+        yield fail(outlet, problem, f"edit [{outlet}] in {found.config_file or 'jobd.toml'}, or "
+                   "mend what it names")
     for name, jobs in examination.paused_with_jobs(overview.queues(db)):
         yield warn("queues", f"{name} is paused, and {jobs} ready jobs wait in it",
                    f"jobd queue resume {name}")

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from jobd import clock
 from jobd.cli.log_file import StreamLines, recent
 from jobd.cli.opened import opened
 from jobd.cli.options import Settings, for_looking, what_fits
+from jobd.cli.outlets import outlet_problems
 from jobd.cli.table import print_json, printable
 from jobd.cli.tail import log_file
 from jobd.core.config import Config
-from jobd.core.health import Health, judge
+from jobd.core.health import Health, HealthFacts, judge
 from jobd.core.log_line import read_event
 from jobd.core.problem import Problem, State, worst
 from jobd.core.watched import Watched
@@ -63,14 +65,24 @@ def _by_database(found: Settings) -> Health:
         seen = presence(found.db, clock.now_ms())
         with opened(found) as database:
             seen = with_writer(seen, database.connection, database.path)
-            return judge(health_facts(
+            facts = health_facts(
                 database.connection, clock.now_ms(), presence=seen,
                 max_age_ms=None if max_age is None else round(1000 * max_age),
-            ))
+            )
+        health = judge(facts)
+        return Health([*health.problems, *_of_outlets(found, facts)], health.about)
     except NoDatabase as error:
         text = f"{str(error).partition(';')[0]}, so no daemon works on it."
         text = text[0].upper() + text[1:]
         return Health([Problem(State.DOWN, "no_database", text, "jobd run")], "no database")
+
+
+def _of_outlets(found: Settings, facts: HealthFacts) -> Iterator[Problem]:
+    """Alerts and measurements that reach nobody."""
+    daemon = facts.daemon
+    started = daemon["started_at"] if daemon and facts.presence.is_of(daemon) else None
+    for outlet, text in outlet_problems(found.config, facts.now, started):
+        yield Problem(State.DEGRADED, outlet, f"{text}.", "jobd doctor")
 
 
 def _by_log(args: argparse.Namespace) -> Health:

@@ -5,7 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobd.cli.streams import complain
@@ -19,13 +19,14 @@ SYSTEM_FILE = Path("/etc/jobd/jobd.toml")
 class Settings:
     """The configuration, the database it means (absolute), and the file that was read, if any.
 
-    `problems` says what was left out of it (`what_fits`).
+    `problems` says what was left out of it (`what_fits`); `tables` are what the file holds.
     """
 
     config: Config
     db: Path
     config_file: Path | None
     problems: Sequence[str] = ()
+    tables: Mapping[str, object] = field(default_factory=dict)
 
 
 def settings(
@@ -42,7 +43,7 @@ def settings(
     tables = {} if file is None else read_toml(file)
     given = {**(flags or {}), "db": args.db and str(args.db)}
     config = load(tables, environment or os.environ, given, file=str(file))
-    return Settings(config, database(config.db), file)
+    return Settings(config, database(config.db), file, tables=tables)
 
 
 def for_looking(args: argparse.Namespace) -> Settings:

@@ -11,6 +11,7 @@ from pathlib import Path
 import jobd.queue
 import jobd.store.migrator  # noqa: F401
 from jobd import errors
+from jobd.cli.in_force import Keeper
 from jobd.cli.options import Settings, config_file, handler_flags, search_path, settings
 from jobd.core.config import Config
 from jobd.core.registry import Handler
@@ -41,7 +42,8 @@ def serve(args: argparse.Namespace) -> int:
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     systemd = Systemd(os.environ)
-    read = _reader(args)
+    environment = dict(os.environ)
+    read = _reader(args, environment)
     found = read()
     prepare_directory(found.db)
     refuse_network(found.db)
@@ -50,11 +52,13 @@ def serve(args: argparse.Namespace) -> int:
     share_streams()
     handlers = _handlers(found.config)
     writer = start_log(found.config)
+    keeper = Keeper(found, {**_flags(args), "db": args.db and str(args.db)}, environment)
 
     def reload() -> Config:
-        config = read().config
-        _configure_log(config, writer)
-        return config
+        again = read()
+        _configure_log(again.config, writer)
+        keeper.reloaded(again)
+        return again.config
 
     try:
         daemon = Daemon(found.db, found.config, handlers, reload, systemd)
@@ -89,18 +93,23 @@ def _greet(found: Settings) -> None:
               file=sys.stderr)
 
 
-def _reader(args: argparse.Namespace) -> Callable[[], Settings]:
+def _reader(
+    args: argparse.Namespace, environment: Mapping[str, str]
+) -> Callable[[], Settings]:
     """Reads the settings with this verb's flags on top; SIGHUP reads them again.
 
     A handler may change the working directory and the environment meanwhile: paths are made
     absolute now, and the variables are those of the start.
     """
-    environment = dict(os.environ)
     file = config_file(args.config)
     args.config = None if file is None else str(file.absolute())
-    flags = {"pool.workers": args.workers, **handler_flags(args)}
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = _flags(args)
     return lambda: settings(args, given, environment)
+
+
+def _flags(args: argparse.Namespace) -> dict[str, object]:
+    flags = {"pool.workers": args.workers, **handler_flags(args)}
+    return {name: value for name, value in flags.items() if value is not None}
 
 
 def start_log(config: Config) -> LogWriter:

@@ -5,11 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from jobd import clock
+from jobd.cli.in_force import Edited, edited
 from jobd.cli.opened import opened
 from jobd.cli.options import Settings, for_looking
 from jobd.cli.queue import print_queues
 from jobd.cli.table import ago, print_json, printable
 from jobd.cli.workers import print_workers
+from jobd.core.in_force import Changed
 from jobd.core.presence import Presence, troubles
 from jobd.core.shown import shown
 from jobd.errors import DONE
@@ -60,6 +62,7 @@ def _as_json(found: Settings, read: dict[str, Any], seen: Presence) -> dict[str,
             for index, each in enumerate(read["daemons"])
         ],
         "problems": [asdict(each) for each in troubles(seen, newest)],
+        "settings_changed": _changed(edited(found, seen)),
         "database": str(found.db),
         "config": None if found.config_file is None else str(found.config_file),
     }
@@ -74,6 +77,10 @@ def _print(found: Settings, read: dict[str, Any], seen: Presence) -> None:
         _line("", f"    {each.next_command}")
     _line("database", str(found.db))
     _line("config", str(found.config_file or "no file: defaults, environment and flags alone"))
+    change = edited(found, seen)
+    if change is not None:
+        _line("", change.text)
+        _line("", f"    {change.mend}")
     _line("jobs", ", ".join(f"{count} {name}" for name, count in read["jobs"].items()))
     if read["queues"]:
         print()
@@ -81,6 +88,11 @@ def _print(found: Settings, read: dict[str, Any], seen: Presence) -> None:
     if seen.alive and read["workers"]:
         print()
         print_workers(read["workers"], seen.moves(newest))
+
+
+def _changed(change: Edited | None) -> dict[str, list[str]]:
+    found = Changed() if change is None else change.changed
+    return {"by_reload": list(found.by_reload), "by_restart": list(found.by_restart)}
 
 
 def _daemon(newest: Record | None, seen: Presence) -> str:

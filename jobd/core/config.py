@@ -199,6 +199,14 @@ def load_what_fits(
     return _build(reading), reading.problems
 
 
+def set_by(environment: Mapping[str, str], flags: Mapping[str, object]) -> set[str]:
+    """Dotted names of what variables and flags decide, whatever a file says."""
+    reading = Reading(SETTINGS)
+    reading.read_environment(environment)
+    reading.read_flags(flags)
+    return {".".join(path) for path in reading.values}
+
+
 def _build(reading: Reading) -> Config:
     values = reading.values
     queues = {path[1] for path in reading.tables if path[0] == "queues" and len(path) > 1}
@@ -253,7 +261,7 @@ def relations(config: Config) -> list[str]:
 
 def changes(old: Config, new: Config) -> tuple[list[str], list[str]]:
     """Dotted names of what differs: those that a reload may change, those that need a restart."""
-    before, after = _flat((), old), _flat((), new)
+    before, after = flat((), old), flat((), new)
     absent = object()
     names: tuple[list[str], list[str]] = ([], [])
     for path in sorted(before.keys() | after.keys()):
@@ -272,11 +280,12 @@ def reloaded(old: Config, new: Config) -> Config:
     return replace(stays, timing=timing, log=log)
 
 
-def _flat(path: Keys, value: Any) -> dict[Keys, object]:
+def flat(path: Keys, value: Any) -> dict[Keys, object]:
+    """Every single value of a configuration, or of a part of it, by its path."""
     if is_dataclass(value):
         inner = {each.name: getattr(value, each.name) for each in fields(value)}
     elif isinstance(value, Mapping):
         inner = dict(value)
     else:
         return {path: value}
-    return {p: v for key, item in inner.items() for p, v in _flat((*path, str(key)), item).items()}
+    return {p: v for key, item in inner.items() for p, v in flat((*path, str(key)), item).items()}

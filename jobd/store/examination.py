@@ -17,7 +17,8 @@ INSTRUCTIONS = 20_000
 """Steps of SQLite's machine between two looks at the clock."""
 PROBLEMS_TOLD = 3
 _OCTAL = re.compile(r"\\([0-7]{3})")
-SUFFIXES = ("", "-wal", "-shm", ".daemon", ".metrics", ".turn", ".line")
+SUFFIXES = ("", "-wal", "-shm", ".daemon", ".metrics", ".pulse", ".settings", ".turn",
+            ".line")
 
 
 def integrity(

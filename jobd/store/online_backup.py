@@ -61,7 +61,8 @@ def write_backup(
 
 def _refuse(database: Path, target: Path, force: bool) -> None:
     beside = {Path(os.path.realpath(f"{database}{suffix}")) for suffix in
-              ("", *BESIDE, ".daemon", ".sock", ".turn", ".line", ".attempts", ".metrics")}
+              ("", *BESIDE, ".daemon", ".sock", ".turn", ".line", ".attempts", ".metrics",
+               ".pulse", ".settings")}
     if Path(os.path.realpath(target)) in beside:
         raise BadInput(f"{target} belongs to the database itself; name another file")
     if target.is_dir():
