@@ -65,6 +65,12 @@ class DatabaseUnavailable(JobdError):
     exit_status = TEMPORARY
 
 
+class NoAccess(DatabaseUnavailable):
+    """This user may not use the database; the message names the file and the way in."""
+
+    exit_status = CONFIGURATION
+
+
 class DatabaseReplaced(DatabaseUnavailable):
     """Other files stand where those were that this process has open; nothing was written."""
 

@@ -1,9 +1,10 @@
 """`jobd doctor`: one page on everything that may be wrong, each line with what mends it."""
 
 import argparse
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from jobd.core.config import relations
 from jobd.core.findings import Finding, Level, fail, ok, warn
 from jobd.core.health import judge
 from jobd.core.version import VERSION
-from jobd.errors import DONE, FAILED, ConfigurationError, JobdError, NoDatabase
+from jobd.errors import DONE, FAILED, ConfigurationError, JobdError, NoAccess, NoDatabase
 from jobd.store import examination, measuring, overview, sizes
+from jobd.store.access import no_access
 from jobd.store.connection import Database
 from jobd.store.dead_letters import grouped
 from jobd.store.health_facts import health_facts
@@ -78,9 +80,11 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
         yield fail("configuration", problem, "mend it, and `jobd check`; until then the rest of "
                    "this page goes by what is left of it")
     yield from _configured(found)
-    if found.db.exists():
-        yield from _around(found.db)
-    yield from _database(found, full=args.full)
+    denied = no_access(found.db)
+    if denied is not None:
+        yield fail("access", str(denied))
+    yield from _guarded("files", lambda: _around(found.db))
+    yield from _guarded("database", lambda: _database(found, full=args.full))
 
 
 def _configured(found: Settings) -> Iterator[Finding]:
@@ -94,20 +98,24 @@ def _configured(found: Settings) -> Iterator[Finding]:
         yield ok("timers", "they fit each other")
     for problem in handlers_problems(found.config):
         yield fail("handlers", problem, "jobd check")
-    change = edited(found, presence(found.db, clock.now_ms()))
-    if change is not None:
-        yield warn("settings", change.text, change.mend)
+    with suppress(JobdError):  # without access nobody knows, and that is said below
+        change = edited(found, presence(found.db, clock.now_ms()))
+        if change is not None:
+            yield warn("settings", change.text, change.mend)
 
 
 def _around(path: Path) -> Iterator[Finding]:
     """What can be seen without opening the database."""
+    place = path.parent
+    if not os.path.exists(place):
+        return
+    yield findings.file_system(*examination.file_system(place))
+    yield findings.disk(measuring.disk_free(place), examination.inodes_free(place),
+                        sizes.bytes_of(path))
+    if not path.exists():
+        return
     seen = presence(path, clock.now_ms())
     alive, pid = seen.alive, seen.pid_here or seen.pid
-    yield findings.file_system(*examination.file_system(path))
-    yield findings.disk(
-        measuring.disk_free(path.parent), examination.inodes_free(path.parent),
-        sizes.bytes_of(path),
-    )
     yield from findings.modes(list(examination.files(path)))
     yield findings.log_size(sizes.log_bytes(path), alive=alive, readers=readers(path))
     if alive and not examination.socket_answers(path):
@@ -129,6 +137,8 @@ def _database(found: Settings, *, full: bool) -> Iterator[Finding]:
         database = open_database(found.db, check="none", now=clock.now_ms())
     except NoDatabase as error:
         yield warn("database", str(error), "jobd run")
+    except NoAccess:
+        raise
     except JobdError as error:
         yield fail("database", str(error), "put a backup in its place, or name another with --db")
     else:
@@ -158,6 +168,10 @@ def _guarded(about: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Find
     """What a look finds; a look that fails is a finding."""
     try:
         yield from look()
+    except (NoAccess, PermissionError) as error:
+        yield fail(about, f"not looked at: {error}")
+    except OSError as error:
+        yield fail(about, f"it cannot be read: {error}")
     except (JobdError, sqlite3.Error, ValueError) as error:
         yield fail(about, f"it cannot be read: {error}", "jobd migrate verify")
 

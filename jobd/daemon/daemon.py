@@ -246,6 +246,8 @@ class Daemon:
         failure = self.dispatcher.failure
         if failure is not None and not self._replaced:
             status = getattr(failure, "exit_status", errors.TEMPORARY)
+            if self._ready and isinstance(failure, errors.NoAccess):
+                status = errors.TEMPORARY  # it had access, and may have it again
             logger().error("daemon.failed", error=f"{type(failure).__name__}: {failure}",
                            exc_info=None if isinstance(failure, errors.JobdError) else failure)
         self._sweeper.stop()

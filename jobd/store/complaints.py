@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobd import errors
+from jobd.store.access import no_access
 
 
 @contextmanager
@@ -48,6 +49,8 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | N
         )
     if name == "SQLITE_NOTADB":
         return errors.NotADatabase(f"{path} is not a SQLite database")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) and (denied := no_access(path)):
+        return denied
     if name.startswith("SQLITE_READONLY"):
         return errors.DatabaseUnavailable(f"{path} is read-only; nothing was written")
     if name.startswith("SQLITE_CANTOPEN"):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobd import clock, errors
+from jobd.store.access import no_access
 from jobd.store.complaints import is_busy, translated, translation
 from jobd.store.files import (
     UNSEEN,
@@ -214,6 +215,8 @@ def _check_path(path: Path, create: bool) -> bool:
     prepare_directory(path)
     try:
         os.close(create_file(path))
+    except PermissionError as error:
+        raise no_access(path) or errors.NoAccess(f"permission denied: {path}") from error
     except OSError as error:
         raise errors.DatabaseUnavailable(
             f"cannot create {path}: {error.strerror}"
@@ -225,12 +228,16 @@ def prepare_directory(path: Path) -> None:
     """Make the directory of the database at `path`, for its owner alone, when there is none."""
     try:
         is_directory = path.is_dir()
+    except PermissionError as error:
+        raise no_access(path) or errors.NoAccess(f"permission denied: {path}") from error
     except OSError as error:
         raise errors.DatabaseUnavailable(f"cannot open {path}: {error.strerror}") from error
     if is_directory:
         raise errors.NotADatabase(f"{path} is a directory, not a database; name a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except PermissionError as error:
+        raise no_access(path) or errors.NoAccess(f"permission denied: {path}") from error
     except OSError as error:
         raise errors.DatabaseUnavailable(
             f"cannot create the directory {path.parent}: {error.strerror}"

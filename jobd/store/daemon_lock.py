@@ -10,7 +10,8 @@ import weakref
 from pathlib import Path
 
 from jobd import clock
-from jobd.errors import DatabaseUnavailable
+from jobd.errors import DatabaseUnavailable, NoAccess
+from jobd.store.access import no_access
 from jobd.store.files import create_file
 
 TRIES = 5
@@ -75,8 +76,10 @@ def is_held(database: Path) -> tuple[bool, int | None]:
     path = lock_path(database)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False, None
+    except PermissionError as error:
+        raise no_access(database) or NoAccess(f"permission denied: {path}") from error
     try:
         if _lock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB):
             return False, None
@@ -88,6 +91,8 @@ def is_held(database: Path) -> tuple[bool, int | None]:
 def _made(path: Path) -> int:
     try:
         return create_file(path)
+    except PermissionError as error:
+        raise no_access(path) or NoAccess(f"permission denied: {path}") from error
     except OSError as error:
         raise DatabaseUnavailable(f"cannot write {path}: {error.strerror}") from error
 

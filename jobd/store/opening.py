@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from jobd import clock, errors
 from jobd.store import schema
+from jobd.store.access import no_access
 from jobd.store.complaints import error_name, translated
 from jobd.store.connection import APPLICATION_ID, Database
 from jobd.store.shape import RECORDS_TABLE
@@ -134,7 +135,8 @@ def _damage_named(path: Path) -> Iterator[None]:
             raise errors.NotADatabase(f"{path} is not a SQLite database")
         yield
     except PermissionError as error:
-        raise errors.DatabaseUnavailable(f"cannot open {path}: permission denied") from error
+        denied = no_access(Path(path))
+        raise denied or errors.NoAccess(f"permission denied: {path}") from error
     except errors.DatabaseUnavailable as error:
         cause = error.__cause__
         if not isinstance(cause, sqlite3.Error) or "CORRUPT" not in error_name(cause):

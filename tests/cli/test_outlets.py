@@ -43,7 +43,7 @@ def test_a_program_that_is_there_is_no_problem(given: str) -> None:
 
 @pytest.mark.parametrize(("make", "part"), [
     (lambda path: str(path / "none"), "does not exist"),
-    (lambda path: "no-such-program-anywhere", "is not found on"),
+    (lambda _: "no-such-program-anywhere", "is not found on"),
     (lambda path: str(path), "is not a file"),
     (lambda path: program(path / "tell", mode=0o644), "is not executable"),
     (lambda path: program(path / "tell", "#!/no/such/sh\n"), "needs /no/such/sh"),

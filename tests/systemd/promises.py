@@ -122,8 +122,8 @@ def its_files_are_open_to_the_group_alone(journal: Journal) -> None:
         assert (STATE / name).group() == "jobd"
         assert stat.S_IMODE((STATE / name).stat().st_mode) == 0o660, name
     assert stat.S_IMODE(STATE.stat().st_mode) == 0o2770
-    assert "permission denied" in jobd("status", user="bob", expect=75)
-    assert "permission denied" in jobd("enqueue", "adds", user="bob", expect=75)
+    assert "permission denied" in jobd("status", user="bob", expect=78)
+    assert "permission denied" in jobd("enqueue", "adds", user="bob", expect=78)
 
 
 @promise

@@ -1,0 +1,77 @@
+"""Why this user cannot use a database: the first file or directory that refuses, and the way in."""
+
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobd.errors import NoAccess
+
+_BESIDE = ("", "-wal", "-shm", ".daemon", ".turn", ".line")
+
+
+def no_access(database: Path) -> NoAccess | None:
+    """The error that says so in one sentence; None when nothing refuses this user."""
+    for place, needed in _needed(database):
+        if not os.access(place, needed, effective_ids=True):
+            return NoAccess(_sentence(place, needed))
+    return None
+
+
+def _needed(database: Path) -> Iterator[tuple[Path, int]]:
+    """Each place on the way, and what has to be allowed there."""
+    for each in reversed(database.parents):
+        if not each.exists():
+            yield each.parent, os.W_OK | os.X_OK  # to make it
+            return
+        yield each, os.X_OK
+    yield database.parent, os.R_OK | os.W_OK | os.X_OK
+    for suffix in _BESIDE:
+        path = Path(f"{database}{suffix}")
+        if path.exists():
+            yield path, os.R_OK | os.W_OK
+
+
+def _sentence(place: Path, needed: int) -> str:
+    user = _user(os.geteuid())
+    try:
+        found = place.stat()
+    except OSError as error:
+        return f"permission denied: user {user} may not use {place} ({error.strerror})"
+    owner, group, mode = _user(found.st_uid), _group(found.st_gid), stat.S_IMODE(found.st_mode)
+    belongs = f"it belongs to user {owner} and group {group} (mode {mode:04o})"
+    lets_group = mode >> 3 & 0o7 & needed == needed
+    return f"permission denied: user {user} may not use {place}; {belongs}; " \
+        f"{_way_in(user, owner, group, found.st_gid if lets_group else None)}"
+
+
+def _way_in(user: str, owner: str, group: str, gid: int | None) -> str:
+    """What an administrator types, or this user."""
+    if gid is None or gid == 0:
+        return f"run this as {owner}: `sudo -u {owner} jobd ...`"
+    if user in _members(gid) and gid not in os.getgroups():
+        return f"{user} is in the group {group}, but this session began before: log in again"
+    return f"join the group: `sudo usermod --append --groups {group} {user}`, and log in again"
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _members(gid: int) -> list[str]:
+    try:
+        return grp.getgrgid(gid).gr_mem
+    except KeyError:
+        return []
