@@ -11,7 +11,7 @@ from jobd.cli.options import for_looking
 from jobd.cli.streams import complain
 from jobd.cli.table import print_json, printable
 from jobd.core.problem import counted
-from jobd.errors import CONFIGURATION, DONE
+from jobd.errors import DONE
 from jobd.store.online_backup import write_backup
 from jobd.store.opening import open_database
 
@@ -19,7 +19,8 @@ DESCRIPTION = """\
 write a verified copy of the database to FILE, also while the daemon runs
 
 The copy has the mode 0600, appears when it is whole and on disk, and is checked for its
-integrity and its schema. What commands have written to their output is not part of it.
+integrity and its schema; a schema that is not what this jobd needs is said, and the copy, which
+is as true as any, is kept. What commands have written to their output is not part of it.
 To put a copy back: stop the daemon, move the database and the files ending in -wal and -shm
 beside it away, copy FILE to its place, give it to the daemon's user, start."""
 
@@ -37,7 +38,7 @@ def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the copy; 78 when its schema is not what this jobd needs, though it is kept."""
+    """Make the copy; it is a true one, also of a database whose schema has drifted."""
     target = Path(os.path.abspath(os.path.expanduser(args.file)))
     path = for_looking(args).db
     with closing(open_database(path, check="none", now=clock.now_ms())) as database:
@@ -46,10 +47,12 @@ def run(args: argparse.Namespace) -> int:
         print_json(asdict(copied))
     else:
         print(f"backed up to {printable(copied.file)}: {megabytes(copied.bytes)}, "
-              f"{counted(copied.jobs, 'job')}, schema version {copied.schema_version}, verified")
+              f"{counted(copied.jobs, 'job')}, schema version {copied.schema_version}, "
+              f"{'integrity verified' if copied.differences else 'verified'}")
     for difference in copied.differences:
-        complain(f"the schema is not what this jobd needs: {printable(difference)}")
-    return CONFIGURATION if copied.differences else DONE
+        complain("the copy is true, but its schema, as the database's, is not what this jobd "
+                 f"needs: {printable(difference)}")
+    return DONE
 
 
 def megabytes(size: int) -> str:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from jobd import clock
+from jobd.cli.drift import warn_of_drift
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
 from jobd.cli.streams import complain, telling
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
                 raise BadInput(f"{warning}; nothing was stored")
             job_id, created = enqueue(db, new, clock.now_ms())
         poke(found.db)
+        warn_of_drift(found.db, database.connection)
     report(args, job_id, created)
     if warning:
         complain(f"{printable(warning)}; the job waits until one has")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from jobd import clock
+from jobd.cli.drift import warn_of_drift
 from jobd.cli.enqueue import add_job_options, job_options, report
 from jobd.cli.opened import opened
 from jobd.cli.options import settings
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         with database.transaction() as db:
             job_id, created = enqueue(db, new, clock.now_ms())
         poke(found.db)
+        warn_of_drift(found.db, database.connection)
         if not args.wait:
             report(args, job_id, created)
             return DONE

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from jobd import clock
 from jobd.cli.ids import add_ids, job_ids
+from jobd.cli.obstacle import obstacle
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
 from jobd.cli.streams import complain
@@ -37,10 +38,11 @@ def run(args: argparse.Namespace) -> int:
     seen = presence(found.db, clock.now_ms())
     with opened(found) as database:
         seen = with_writer(seen, database.connection, database.path)
+        stands_in_the_way = obstacle(found, database.connection)
         known = {
             job_id: facts(
                 database.connection, job_id, clock.now_ms(),
-                seen=seen, config=found.config,
+                seen=seen, config=found.config, obstacle=stands_in_the_way,
             )
             for job_id in ids
         }

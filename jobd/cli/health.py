@@ -2,13 +2,16 @@
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from jobd import clock
+from jobd.cli.drift import misfit
 from jobd.cli.log_file import StreamLines, recent
+from jobd.cli.obstacle import obstacle
 from jobd.cli.opened import opened
 from jobd.cli.options import Settings, for_looking, what_fits
 from jobd.cli.outlets import outlet_problems
@@ -17,9 +20,18 @@ from jobd.cli.tail import log_file
 from jobd.core.config import Config
 from jobd.core.health import Health, HealthFacts, judge
 from jobd.core.log_line import read_event
+from jobd.core.presence import Presence
 from jobd.core.problem import Problem, State, worst
 from jobd.core.watched import Watched
-from jobd.errors import DONE, FAILED, NO_DAEMON, ConfigurationError, NoDatabase, NotFound
+from jobd.errors import (
+    DONE,
+    FAILED,
+    NO_DAEMON,
+    ConfigurationError,
+    DatabaseBusy,
+    NoDatabase,
+    NotFound,
+)
 from jobd.store.health_facts import health_facts
 from jobd.store.presence import presence, with_writer
 
@@ -60,21 +72,45 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _by_database(found: Settings) -> Health:
-    max_age = found.config.alerts.max_age
     try:
         seen = presence(found.db, clock.now_ms())
-        with opened(found) as database:
+        with opened(found, check="none") as database:
             seen = with_writer(seen, database.connection, database.path)
-            facts = health_facts(
-                database.connection, clock.now_ms(), presence=seen,
-                max_age_ms=None if max_age is None else round(1000 * max_age),
-            )
-        health = judge(facts)
-        return Health([*health.problems, *_of_outlets(found, facts)], health.about)
+            return _judged(found, database.connection, seen)
     except NoDatabase as error:
         text = f"{str(error).partition(';')[0]}, so no daemon works on it."
         text = text[0].upper() + text[1:]
         return Health([Problem(State.DOWN, "no_database", text, "jobd run")], "no database")
+    except DatabaseBusy as error:
+        return Health([Problem(State.DOWN, "database_locked", f"{error}.", "jobd doctor")],
+                      "locked")
+
+
+def _judged(found: Settings, db: sqlite3.Connection, seen: Presence) -> Health:
+    """The verdict; and what would keep a daemon from starting, where that counts."""
+    max_age = found.config.alerts.max_age
+    wrong = misfit(db) if seen.alive else obstacle(found, db)
+    try:
+        facts = health_facts(
+            db, clock.now_ms(), presence=seen,
+            max_age_ms=None if max_age is None else round(1000 * max_age),
+        )
+        health, outlets = judge(facts), list(_of_outlets(found, facts))
+    except sqlite3.Error:
+        if wrong is None:
+            raise
+        # Another version's tables may lack what is asked for.
+        nobody = Problem(State.DOWN, "no_daemon", "No daemon is active.", "jobd run")
+        health, outlets = Health([] if seen.alive else [nobody], "another schema"), []
+    problems = [*([] if wrong is None else [wrong]), *health.problems, *outlets]
+    return Health([_startable(each, wrong) for each in problems], health.about)
+
+
+def _startable(problem: Problem, wrong: Problem | None) -> Problem:
+    """`jobd run` is no advice while it would refuse."""
+    if wrong is None or problem.cause != "no_daemon":
+        return problem
+    return replace(problem, next_command=wrong.next_command)
 
 
 def _of_outlets(found: Settings, facts: HealthFacts) -> Iterator[Problem]:

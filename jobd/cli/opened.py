@@ -7,18 +7,21 @@ from jobd import clock
 from jobd.cli.options import Settings
 from jobd.store.complaints import translated
 from jobd.store.connection import Database
-from jobd.store.opening import open_database
+from jobd.store.opening import Check, open_database
 
 
 @contextmanager
-def opened(found: Settings, *, create: bool = False) -> Iterator[Database]:
+def opened(
+    found: Settings, *, create: bool = False, check: Check = "version"
+) -> Iterator[Database]:
     """The open database; everything SQLite says inside the block comes as one sentence.
 
     Raises:
         NoDatabase: there is none, and `create` was not given.
     """
     database = open_database(
-        found.db, create=create, synchronous=found.config.synchronous, now=clock.now_ms()
+        found.db, create=create, synchronous=found.config.synchronous, now=clock.now_ms(),
+        check=check,
     )
     try:
         with translated(database.path):

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Delete them, and say how many of each status."""
     found = settings(args)
     wanted = _wanted(args, found)
-    with opened(found) as database:
+    with opened(found, check="drift") as database:
         if args.dry_run:
             counts = _counted(database, wanted)
         else:

@@ -23,6 +23,8 @@ class Facts:
     """The newest row of `daemons`: the active one when there is one."""
     trouble: Problem | None = None
     """What keeps the active daemon from working."""
+    obstacle: Problem | None = None
+    """What would keep a daemon from starting."""
     handled: bool = False
     """Whether the last daemon registered a handler of this job's type."""
     job_types: Sequence[str] = ()
@@ -52,6 +54,12 @@ class Facts:
     @property
     def id(self) -> int:
         return int(self.job["id"])
+
+    @property
+    def start(self) -> str:
+        """What to type so that a daemon runs."""
+        mend = self.obstacle and self.obstacle.next_command
+        return mend or "jobd run"
 
     @property
     def owner_alive(self) -> bool:

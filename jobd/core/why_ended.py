@@ -83,7 +83,7 @@ def _bring_back(facts: Facts, lead: str, way_on: str) -> Explanation:
 def _still_executing(facts: Facts, lead: str) -> Explanation:
     text = "Its last attempt may still be executing, so it cannot be retried yet"
     if not facts.daemon_alive:
-        return Explanation(f"{lead} {text}. {no_daemon(facts)}", "jobd run")
+        return Explanation(f"{lead} {text}. {no_daemon(facts)}", facts.start)
     if facts.trouble is not None:
         return Explanation(f"{lead} {text}. {facts.trouble.text}", facts.trouble.next_command)
     return Explanation(f"{lead} {text}: restart the daemon, which proves the execution over.",

@@ -81,7 +81,7 @@ def _orphan(facts: Facts, lead: str) -> Explanation:
         text = f"{lead} Its daemon is gone; the active one settles it within moments.{kept}"
         return Explanation(text, f"jobd explain {facts.id}")
     text = f"{lead} Its daemon is gone. {no_daemon(facts)} It first settles what was left.{kept}"
-    return Explanation(text, "jobd run")
+    return Explanation(text, facts.start)
 
 
 def _held_up(facts: Facts, lead: str, trouble: Problem) -> Explanation:

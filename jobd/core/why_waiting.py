@@ -65,7 +65,7 @@ def _blocked(facts: Facts, lead: str) -> Explanation:
     """The lead, then the first thing that stands in the way, then what to type."""
     queue = facts.job["queue"]
     if not facts.daemon_alive:
-        return Explanation(f"{lead} {no_daemon(facts)}", "jobd run")
+        return Explanation(f"{lead} {no_daemon(facts)}", facts.start)
     if facts.trouble is not None:
         return Explanation(f"{lead} {facts.trouble.text}", facts.trouble.next_command)
     if not facts.handled:
@@ -87,11 +87,12 @@ def _blocked(facts: Facts, lead: str) -> Explanation:
 def no_daemon(facts: Facts) -> str:
     """No daemon is active; when the last one went, where that is known."""
     last = facts.daemon
+    start = "start one" if facts.obstacle is None else f"none can start. {facts.obstacle.text}"
     if last is None:
-        return "No daemon has run on this database yet: start one."
+        return f"No daemon has run on this database yet: {start.rstrip('.')}."
     seen = last["stopped_at"] or last["seen_at"]
     was = f"the last one, pid {last['pid']}, was last seen {age(facts.now, seen)}"
-    return f"No daemon is active ({was}): start one."
+    return f"No daemon is active ({was}): {start.rstrip('.')}."
 
 
 def _no_handler(facts: Facts) -> str:

@@ -1,6 +1,7 @@
 """What SQLite and the disk say, in one sentence with the path and the way out."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,9 +56,11 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | N
         return errors.DatabaseUnavailable(f"{path} is read-only; nothing was written")
     if name.startswith("SQLITE_CANTOPEN"):
         return errors.DatabaseUnavailable(_why_not_open(path))
-    if str(error).startswith(("no such table", "no such column")):
+    missing = _missing(str(error))
+    if missing:
         return errors.SchemaError(
-            f"{path}: {error}; `jobd migrate verify` says what is wrong with the schema"
+            f"the schema of {path} has drifted: {missing} is missing; `jobd migrate verify` names "
+            "every difference and what mends it"
         )
     if name.startswith("SQLITE_CORRUPT"):
         return errors.NotADatabase(
@@ -68,6 +71,19 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | N
         return errors.DatabaseUnavailable(_why_not_written(path, name))
     if name.startswith(("SQLITE_PERM", "SQLITE_AUTH")):
         return errors.DatabaseUnavailable(f"{path}: {error} ({name})")
+    return None
+
+
+_MISSING = re.compile(r"no such (table|column|index|trigger|view|function): (.+)")
+_NO_COLUMN = re.compile(r"table (.+) has no column named (.+)")
+
+
+def _missing(said: str) -> str | None:
+    """The part of the schema that a statement did not find."""
+    if found := _MISSING.match(said):
+        return f"{found[1]} {found[2]}"
+    if found := _NO_COLUMN.match(said):
+        return f"column {found[1]}.{found[2]}"
     return None
 
 

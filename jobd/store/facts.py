@@ -9,6 +9,7 @@ from jobd.core.facts import Facts
 from jobd.core.health import IN_THE_POOL
 from jobd.core.lifecycle import FailureType
 from jobd.core.presence import Presence, troubles
+from jobd.core.problem import Problem
 from jobd.core.retry import Policy, retry_limit
 from jobd.store.overview import daemons, job_types, workers
 from jobd.store.reading import Record, actions, attempts, job, progress, records, snapshot
@@ -23,6 +24,7 @@ def facts(
     *,
     seen: Presence,
     config: Config,
+    obstacle: Problem | None = None,
 ) -> Facts | None:
     """What is known about a job now, or None when there is no such job.
 
@@ -43,6 +45,7 @@ def facts(
             daemon_alive=seen.alive,
             daemon=daemon,
             trouble=next(iter(troubles(seen, daemon)), None),
+            obstacle=obstacle,
             handled=handler is not None,
             job_types=tuple(types),
             ahead=_ahead(db, found),

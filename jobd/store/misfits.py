@@ -45,7 +45,9 @@ def explained(db: sqlite3.Connection, error: BaseException) -> BaseException:
         found = schema.drift(db) or misfits(db)
         if found:
             several = f", and {len(found) - 1} more like it" if len(found) > 1 else ""
-            return SchemaError(f"{found[0]}{several}: {type(error).__name__}: {error}")
+            raw = "" if isinstance(error, sqlite3.Error) else f": {type(error).__name__}: {error}"
+            return SchemaError(f"{found[0]}{several}; `jobd migrate verify` names all that "
+                               f"another hand has changed{raw}")
     return error
 
 
