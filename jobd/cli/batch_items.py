@@ -9,7 +9,7 @@ from jobd import clock
 from jobd.cli.enqueue import whole
 from jobd.cli.list import number, print_array
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import ago, print_table
 from jobd.core.batch import ItemStatus
 from jobd.core.batch_report import duration_of
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the items that fit."""
     limit, after = number("limit", args.limit), whole("after", args.after) or 0
     status = args.status and ItemStatus(args.status)
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         batch = named(database.connection, args.name)
         found = pages(database.connection, batch["id"], status, after, limit)
         if args.json:

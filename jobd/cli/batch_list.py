@@ -6,7 +6,7 @@ from typing import Any
 from jobd import clock
 from jobd.cli.list import number
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import ago, print_json, print_table
 from jobd.core.shown import shown
 from jobd.errors import DONE
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Print those that have not ended, or ended within a day; with --all every one."""
     limit = number("limit", args.limit)
     now = clock.now_ms()
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         db = database.connection
         found = batches(db, limit=limit) if args.all else still_there(db, now - A_DAY, limit)
     if args.json:

@@ -11,7 +11,7 @@ from jobd.cli.batch_frame import Moment, counts, state
 from jobd.cli.batch_items import pages
 from jobd.cli.batch_show import as_json, look_at
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import print_json
 from jobd.cli.terminal import Look, cut, look_of
 from jobd.core.batch_progress import bar, per_time
@@ -30,7 +30,7 @@ WIDE = 100
 
 def run(args: argparse.Namespace) -> int:
     """Read every item, a page at a time, and print what they come to."""
-    found = settings(args)
+    found = for_looking(args)
     look = look_of(sys.stdout, "never")
     with opened(found) as database:
         moment = look_at(database.connection, found.db, args.name)

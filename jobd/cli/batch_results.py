@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jobd.cli.batch_items import pages
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.output import streams
 from jobd.cli.streams import complain
 from jobd.core.batch import ItemStatus
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Print them; 1 when some items have none, because they failed, or have not ended."""
     missing = 0
     as_objects = args.ndjson or args.json
-    with opened(settings(args)) as database:
+    with opened(for_looking(args)) as database:
         batch = named(database.connection, args.name)
         for item in pages(database.connection, batch["id"]):
             missing += item["status"] != ItemStatus.COMPLETED

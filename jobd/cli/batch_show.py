@@ -11,7 +11,7 @@ from typing import Any
 from jobd import clock
 from jobd.cli.batch_frame import Moment, frame
 from jobd.cli.opened import opened
-from jobd.cli.options import settings
+from jobd.cli.options import for_looking
 from jobd.cli.table import print_json
 from jobd.cli.terminal import look_of, size
 from jobd.core.batch import OPEN, BatchStatus
@@ -33,7 +33,7 @@ _HIDDEN = ("pace", "active_ms", "sealed_up_to")
 
 def run(args: argparse.Namespace) -> int:
     """Print one batch."""
-    found = settings(args)
+    found = for_looking(args)
     with opened(found) as database:
         moment = look_at(database.connection, found.db, args.name)
     if args.json:

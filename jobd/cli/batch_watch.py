@@ -9,7 +9,7 @@ from jobd import clock
 from jobd.cli.batch_frame import Moment, counts, frame, state
 from jobd.cli.batch_show import as_json, kept_pace, look_at, with_pace
 from jobd.cli.full_screen import FullScreen
-from jobd.cli.options import Settings, settings
+from jobd.cli.options import Settings, for_looking
 from jobd.cli.table import print_json, printable
 from jobd.cli.terminal import Look, look_of, size
 from jobd.core.batch import BatchStatus
@@ -30,7 +30,7 @@ CAUSES = 20
 def run(args: argparse.Namespace) -> int:
     """0 when every item succeeded, 1 when not, and when someone stopped watching before."""
     every = parse_duration(args.every)
-    watched = Watched(settings(args), args.name)
+    watched = Watched(for_looking(args), args.name)
     look = look_of(sys.stdout, args.color)
     try:
         if args.json or not sys.stdout.isatty():
