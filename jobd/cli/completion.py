@@ -50,8 +50,8 @@ def _walk(
     arguments = [each for each in parser._actions if not each.option_strings]
     parts += [(str(word), "") for each in arguments if each.nargs != argparse.PARSER
               for word in each.choices or ()]
-    files = any(each.metavar in ("FILE", "ARGV") for each in arguments)
-    yield Verb(path, about, tuple(flags), tuple(parts), files)
+    takes = {each.metavar for each in arguments}
+    yield Verb(path, about, tuple(flags), tuple(parts), "FILE" in takes, "ARGV" in takes)
     for group in beneath:
         for name, inner in group.choices.items():
             yield from _walk(inner, (*path, name), abouts.get(name, ""), everywhere)

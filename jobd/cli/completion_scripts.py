@@ -1,7 +1,9 @@
-"""The scripts of three shells: each walks the words before the cursor to the verb they name."""
+"""The scripts of three shells, filled in with the verbs and flags of the command line."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+from jobd.cli.completion_shells import BASH, FISH, ZSH
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,131 +27,12 @@ class Verb:
     parts: tuple[tuple[str, str], ...]
     """The words that may follow: verbs beneath it or choices of an argument, and what they do."""
     files: bool
+    program: bool = False
+    """Whether what follows is a program and its arguments, which no longer concern jobd."""
 
     @property
     def name(self) -> str:
         return " ".join(self.path)
-
-BASH = """\
-# bash completion for jobd: source <(jobd completion bash)
-_jobd() {
-    local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
-    local verb="" word index skip="" options="" words="" files=""
-    # bash makes three words of --flag=value.
-    if [[ $current == = ]]; then
-        current=""
-    elif [[ $previous == = ]]; then
-        previous="${COMP_WORDS[COMP_CWORD-2]}"
-    fi
-    for ((index = 1; index < COMP_CWORD; index++)); do
-        word="${COMP_WORDS[index]}"
-        if [[ $word == -- ]]; then
-            compopt -o default
-            return
-        elif [[ $word == = ]]; then
-            skip=1
-        elif [[ -n $skip ]]; then
-            skip=""
-        else
-            case "$word" in
-                @VALUED@) skip=1 ;;
-                -*) ;;
-                *)
-                    case "${verb:+$verb }$word" in
-                        @VERBS@) verb="${verb:+$verb }$word" ;;
-                    esac ;;
-            esac
-        fi
-    done
-    case "$verb:$previous" in
-@VALUES@
-    esac
-    case "$verb" in
-@WORDS@
-    esac
-    if [[ $current == -* ]]; then
-        COMPREPLY=($(compgen -W "$options" -- "$current"))
-        return
-    fi
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
-    if [[ -n $files ]]; then
-        compopt -o default
-    fi
-}
-complete -F _jobd jobd
-"""
-
-ZSH = """\
-#compdef jobd
-# zsh completion for jobd: jobd completion zsh > a directory of $fpath/_jobd
-_jobd() {
-    local verb="" word skip="" previous="${words[CURRENT-1]}"
-    local -a options parts
-    integer index files=0
-    for ((index = 2; index < CURRENT; index++)); do
-        word="${words[index]}"
-        if [[ $word == -- ]]; then
-            _files
-            return
-        elif [[ -n $skip ]]; then
-            skip=""
-        else
-            case "$word" in
-                (@VALUED@) skip=1 ;;
-                (-*) ;;
-                (*)
-                    case "${verb:+$verb }$word" in
-                        (@VERBS@) verb="${verb:+$verb }$word" ;;
-                    esac ;;
-            esac
-        fi
-    done
-    case "$verb:$previous" in
-@VALUES@
-    esac
-    case "$verb" in
-@WORDS@
-    esac
-    if [[ ${words[CURRENT]} == -* ]]; then
-        _describe -o option options
-        return
-    fi
-    (( ${#parts} )) && _describe word parts
-    (( files )) && _files
-}
-if [[ ${funcstack[1]} == _jobd ]]; then
-    _jobd "$@"
-else
-    compdef _jobd jobd
-fi
-"""
-
-FISH = """\
-# fish completion for jobd: jobd completion fish > ~/.config/fish/completions/jobd.fish
-function __jobd_at
-    set -l verb
-    set -l skip 0
-    for word in (commandline -opc)[2..-1]
-        if test $skip = 1
-            set skip 0
-            continue
-        end
-        switch "$word"
-            case @VALUED@
-                set skip 1
-            case '-*'
-            case '*'
-                switch (string join ' ' $verb $word)
-                    case @VERBS@
-                        set verb $verb $word
-                end
-        end
-    end
-    test "$verb" = "$argv"
-end
-complete -c jobd -f
-@WORDS@
-"""
 
 
 def _bash(verbs: Sequence[Verb]) -> str:
@@ -191,6 +74,7 @@ def _fish(verbs: Sequence[Verb]) -> str:
         at = f"complete -c jobd -n {_quoted(f'__jobd_at {verb.name}'.rstrip())}"
         lines += [f"{at} -a {_quoted(word)} -d {_quoted(about)}" for word, about in verb.parts]
         lines += [f"{at} -F"] if verb.files else []
+        lines += [f"{at} -a '(__jobd_program)'"] if verb.program else []
         lines += [f"{at} {_fish_flag(flag)}" for flag in verb.flags]
     return _filled(FISH, verbs, " ", "'", [], lines)
 
@@ -213,8 +97,11 @@ def _filled(
 ) -> str:
     valued = sorted({name for _, flag in _valued(verbs) for name in flag.names})
     paths = [f"{mark}{verb.name}{mark}" for verb in verbs if verb.path]
+    star = "*'" if mark == "'" else '"*'
+    programs = [f"{mark}{verb.name} {star}" for verb in verbs if verb.program]
     return (
         script.replace("@VALUED@", between.join(valued)).replace("@VERBS@", between.join(paths))
+        .replace("@PROGRAMS@", between.join(programs))
         .replace("@VALUES@", "\n".join(values)).replace("@WORDS@", "\n".join(words))
     )
 

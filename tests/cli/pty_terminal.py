@@ -38,6 +38,8 @@ class Terminal:
         self.master, slave = pty.openpty()
         self.raw = b""
         self.odd: list[str] = []
+        self.steps_back = False
+        """Whether a backspace is obeyed, as shells use it; else it is odd."""
         self.pages = ["main"]
         self.cursor_hidden = False
         self.wraps = True
@@ -139,6 +141,8 @@ class Terminal:
             self._x = 0
         elif character == "\n":
             self._y += 1
+        elif character == "\b" and self.steps_back:
+            self._x -= 1
         elif character < " " or "\x7f" <= character <= "\x9f":
             self.odd.append(character)
         else:
@@ -168,6 +172,8 @@ class Terminal:
             self._y -= first or 1
         elif verb == "C":
             self._x += first or 1
+        elif verb == "D":
+            self._x -= first or 1
         elif verb == "K":
             del self._row()[self._x :]
         elif verb == "J":

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,8 +74,13 @@ def test_the_tree_has_every_verb_and_its_parts() -> None:
     (["tail", "--color", "n"], {"never"}),
     (["--config", ""], {"FILES"}),
     (["tail", ""], {"FILES"}),
+    (["exec", "--", "mkfif"], {"mkfifo", "FILES"}),
+    (["exec", "mkfif"], {"mkfifo", "FILES"}),
+    (["exec", "--wait", "--cwd", "list", "--", "mkfif"], {"mkfifo", "FILES"}),
     (["exec", "--", "ls", ""], {"FILES"}),
+    (["exec", "ls", ""], {"FILES"}),
     (["exec", "--", "list", "--st"], {"FILES"}),
+    (["metrics", "--j"], set()),
     (["no-such-verb", "x"], set()),
 ], ids=" ".join)
 def test_bash_offers(
@@ -92,32 +98,87 @@ def test_bash_offers_every_flag_of_every_verb(
     verb = TREE[name]
     flags = {flag for each in verb.flags for flag in each.names}
     assert offered(*verb.path, "-") == flags
-    words = offered(*verb.path, "") - {"FILES"}
-    assert words == {word for word, _ in verb.parts}
+    if not verb.program:
+        words = offered(*verb.path, "") - {"FILES"}
+        assert words == {word for word, _ in verb.parts}
 
 
-@pytest.fixture
-def shell(scripts: dict[str, str]) -> Iterator[Terminal]:
-    """bash as a person sits before it, with the script sourced."""
+BEGIN = {
+    "bash": ["--norc", "--noprofile", "-i"],
+    "zsh": ["-f", "-i"],
+}
+PREPARE = {
+    "bash": 'bind "set enable-bracketed-paste off"; eval "$SCRIPT"; PS1=go:\n',
+    "zsh": 'unsetopt prompt_sp; autoload -Uz compinit; compinit -D -u; '
+           'eval "$SCRIPT"; PS1=go:\n',
+}
+
+
+@pytest.fixture(params=sorted(BEGIN))
+def shell(scripts: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    """A shell as a person sits before it, with its script read."""
+    name = request.param
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"there is no {name} on this machine")
     environment = {"PATH": "/usr/bin:/bin", "TERM": "xterm", "PS1": "ready> ", "HOME": "/",
-                   "LANG": "C.UTF-8", "SCRIPT": scripts["bash"], "INPUTRC": "/dev/null"}
-    bash = shutil.which("bash")
-    assert bash is not None
-    terminal = Terminal([bash, "--norc", "--noprofile", "-i"], environment)
-    terminal.type('bind "set enable-bracketed-paste off"; eval "$SCRIPT"; PS1=go:\n')
+                   "LANG": "C.UTF-8", "SCRIPT": scripts[name], "INPUTRC": "/dev/null"}
+    terminal = Terminal([found, *BEGIN[name]], environment)
+    terminal.steps_back = True
+    terminal.type(PREPARE[name])
     terminal.wait_for("\ngo:")
     yield terminal
     terminal.put_away()
 
 
 def test_a_person_types_tab(shell: Terminal) -> None:
-    """In a real bash: a verb is completed, then its flag, then the flag's value."""
+    """A verb is completed, then its flag, then the flag's value, either way it is written."""
     shell.type("jobd heal\t")
     shell.wait_for("go:jobd health")
     shell.type("\x15jobd list --sta\t")
     shell.wait_for("go:jobd list --status")
     shell.type("dead\t")
     shell.wait_for("go:jobd list --status dead_letter")
+    shell.type("\x15jobd list --status=zom\t")
+    shell.wait_for("go:jobd list --status=zombie")
+
+
+def test_what_stands_behind_two_dashes_is_a_command(shell: Terminal) -> None:
+    """Its name, and then its files: no flag of jobd is offered to a program."""
+    shell.type("jobd exec --wait -- mkfif\t")
+    shell.wait_for("go:jobd exec --wait -- mkfifo")
+    shell.type("/usr/bi\t")
+    shell.wait_for("go:jobd exec --wait -- mkfifo /usr/bin/")
+
+
+@pytest.mark.parametrize(("line", "expected"), [
+    ("heal", ["health"]),
+    ("queue res", ["resume"]),
+    ("--db list queue res", ["resume"]),
+    ("list --status=zom", ["--status=zombie"]),
+    ("completion f", ["fish"]),
+    ("exec --wa", ["--wait"]),
+    ("exec -- mkfif", ["mkfifo"]),
+    ("exec mkfif", ["mkfifo"]),
+    ("exec --wait -- mkfifo /usr/bi", ["/usr/bin/"]),
+    ("exec -- list --sta", []),
+    ("metrics --j", []),
+])
+def test_fish_offers(
+    scripts: dict[str, str], tmp_path: Path, line: str, expected: list[str]
+) -> None:
+    """The same in fish, which says what it would offer."""
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("there is no fish on this machine")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "SCRIPT": scripts["fish"],
+                   "LINE": f"jobd {line}"}
+    done = subprocess.run(
+        [fish, "--no-config", "-c", 'printf %s "$SCRIPT" | source; complete -C "$LINE"'],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60,
+    )
+    assert done.stderr == ""
+    assert [each.partition("\t")[0] for each in done.stdout.splitlines()] == expected
 
 
 @pytest.mark.parametrize("name", ["zsh", "fish"])
