@@ -13,7 +13,8 @@ from jobd.errors import NotFound
 POLL = 0.1
 BLOCK = 256 * 1024
 LONGEST_LINE = 1024 * 1024
-"""What is longer comes in pieces: no line of jobd's log is."""
+"""No line of jobd's log is longer. Of what is, only the beginning is shown, and that it was cut."""
+BEGINNING = 4096
 LOOK_BACK = 256 * 1024 * 1024
 """How many bytes back from the end lines are looked for."""
 
@@ -30,18 +31,26 @@ class _Cutter:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._skips = False
+        """Whether a line goes on that was too long, and has been shown as far as it will be."""
 
     def lines(self, data: bytes) -> list[str]:
         *whole, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LONGEST_LINE:
-            whole.append(self._rest)
+        found = [text_of(line) for line in whole]
+        if self._skips and whole:
+            del found[0]
+            self._skips = False
+        if self._skips:
             self._rest = b""
-        return [text_of(line) for line in whole]
+        elif len(self._rest) > LONGEST_LINE:
+            found.append(text_of(self._rest, goes_on=True))
+            self._rest, self._skips = b"", True
+        return found
 
     def rest(self) -> list[str]:
         """The line that will not be finished."""
         line, self._rest = self._rest, b""
-        return [text_of(line)] if line else []
+        return [text_of(line)] if line and not self._skips else []
 
 
 class StreamLines:
@@ -170,20 +179,21 @@ def _end_of_lines(descriptor: int, *, whole: bool) -> int:
 
 def backwards(descriptor: int, end: int) -> Iterator[str]:
     """The lines before `end`, the last one first, as far back as one looks."""
-    rest, position = b"", end
+    rest, goes_on, position = b"", False, end
     while position > max(end - LOOK_BACK, 0):
         start = max(position - BLOCK, 0)
         data = os.pread(descriptor, position - start, start) + rest
         position = start
         rest, *whole = data.split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            whole.insert(0, rest)
-            rest = b""
         for line in reversed(whole):
             if line:
-                yield text_of(line)
-    if rest and position == 0:
-        yield text_of(rest)
+                yield text_of(line, goes_on=goes_on)
+            goes_on = False
+        # What is not its beginning is not shown: of a longer line that much is kept.
+        goes_on |= len(rest) > LONGEST_LINE
+        rest = rest[:LONGEST_LINE]
+    if rest and (position == 0 or goes_on):
+        yield text_of(rest, goes_on=goes_on)
 
 
 def recent(descriptor: int, end: int) -> list[str]:
@@ -203,6 +213,9 @@ def recent(descriptor: int, end: int) -> list[str]:
     return found[::-1]
 
 
-def text_of(line: bytes) -> str:
-    """A line as text; what is no UTF-8 in it is shown as escapes."""
+def text_of(line: bytes, *, goes_on: bool = False) -> str:
+    """A line as text; what is no UTF-8 in it is shown as escapes, and little of one too long."""
+    if goes_on or len(line) > LONGEST_LINE:
+        beginning = line[:BEGINNING].decode("utf-8", "backslashreplace")
+        return f"{beginning} [jobd: cut, for the line is longer than 1 MiB]"
     return line.rstrip(b"\r").decode("utf-8", "backslashreplace")

@@ -87,7 +87,7 @@ def _handlers(config: Config) -> Mapping[str, Handler]:
 
 def _greet(found: Settings) -> None:
     """Tell a person at a terminal how this ends."""
-    if sys.stderr.isatty():
+    if os.isatty(STDERR):
         print(f"jobd: pid {os.getpid()} on {found.db}; Ctrl-C lets running jobs finish "
               f"({found.config.timing.shutdown_grace:g} s), a second Ctrl-C does not wait",
               file=sys.stderr)

@@ -2,9 +2,11 @@
 
 All threads share these two, so each write asks for whom it is: for the current job of its thread or
 task. Whoever has none, as a thread that a handler started, writes as if nothing stood in between.
+On a terminal all of it is escaped: what a job prints drives nobody's.
 """
 
 import io
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -12,7 +14,10 @@ from typing import Any
 
 from jobd.core.current import job_here
 from jobd.daemon.context import JobContext
+from jobd.log import escape
 from jobd.store.attempt_files import STREAMS
+
+_BETWEEN = re.compile(r"[^\n\t]+")
 
 
 class SharedStream:
@@ -24,8 +29,11 @@ class SharedStream:
 
     def write(self, text: Any) -> int:
         _keep(self._name, text)
-        written: int = self._stream.write(text)
-        return written
+        if not self._on_terminal():
+            written: int = self._stream.write(text)
+            return written
+        self._stream.write(_harmless(text))
+        return len(text)
 
     def flush(self) -> None:
         _keep(self._name, b"", flush=True)
@@ -35,6 +43,14 @@ class SharedStream:
         for line in lines:
             self.write(line)
 
+    def isatty(self) -> bool:
+        """No: a library that asks need not write colours and moves of the cursor."""
+        return False
+
+    def _on_terminal(self) -> bool:
+        found: bool = self._stream.isatty()
+        return found
+
     @property
     def buffer(self) -> "SharedStream":
         """The stream below, for bytes."""
@@ -42,6 +58,14 @@ class SharedStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _harmless(written: Any) -> Any:
+    """The same for a terminal: only its line ends and tabs are obeyed."""
+    if isinstance(written, str):
+        return _BETWEEN.sub(lambda found: escape(found.group()), written)
+    text = bytes(memoryview(written)).decode("utf-8", "backslashreplace")
+    return _harmless(text).encode("utf-8", "backslashreplace")
 
 
 def share_streams() -> None:

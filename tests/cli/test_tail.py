@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jobd.cli.log_file import LONGEST_LINE
 from tests.cli.pty_terminal import Terminal, argv
 from tests.daemon.harness import Lines
 
@@ -107,6 +108,42 @@ def test_the_last_lines_are_found_in_a_file_larger_than_a_block(jobd: Jobd, log:
     log.write_text("".join(completed(n, error="x" * 900) for n in range(2_000)))
     out = jobd("tail", str(log), "--no-follow", "-n", "1500", "--json")[1]
     assert [json.loads(each)["job_id"] for each in out.splitlines()] == list(range(500, 2_000))
+
+
+@pytest.mark.parametrize("long", [0, 4_096], ids=["in a file", "in a file that begins with it"])
+def test_a_line_that_is_too_long_is_cut_and_said_to_be(jobd: Jobd, log: Path, long: int) -> None:
+    """However long it is: its beginning, and then the lines around it."""
+    before = "" if long else completed(1)
+    log.write_text(before + "y" * (3 * LONGEST_LINE + long) + "\n" + completed(2))
+    *first, cut, last = jobd("tail", str(log), "--no-follow")[1].splitlines()
+    assert ["job 1 " in each for each in first] == [True] * bool(before)
+    assert cut == "y" * 4_096 + " [jobd: cut, for the line is longer than 1 MiB]"
+    assert "job 2 " in last
+
+
+def test_a_line_without_an_end_is_cut_in_a_pipe(tail: Callable[..., Tail]) -> None:
+    """As soon as it is too long, whether it ever ends or not; the next line comes whole."""
+    stream = tail("-", stdin=subprocess.PIPE)
+    typed = stream.process.stdin
+    assert typed is not None
+    typed.write(b"y" * (2 * LONGEST_LINE))
+    typed.flush()
+    stream.wait_for("[jobd: cut, for the line is longer than 1 MiB]")
+    typed.write(b"y" * LONGEST_LINE + b"\n" + completed(2).encode())
+    typed.close()
+    stream.wait_for("job 2 ")
+    assert [len(each) for each in stream.seen[:-1]] == [4_096 + 47]
+
+
+def test_a_file_that_is_one_line_takes_little_memory(log: Path) -> None:
+    """A gibibyte without a newline, with 200 MB for all that jobd needs."""
+    with log.open("wb") as file:
+        file.truncate(1 << 30)
+    command = ["sh", "-c", 'ulimit -v 200000; exec "$@"', "sh",
+               *argv("tail", "--no-follow", str(log))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(" [jobd: cut, for the line is longer than 1 MiB]\n")
 
 
 @pytest.mark.parametrize(("words", "ids"), [
@@ -262,7 +299,7 @@ def test_a_wrong_configuration_does_not_keep_one_from_reading_a_file(
     (["{directory}"], 2, "is a directory"),
     (["{log}", "-n", "-1"], 2, "lines must be an integer"),
     (["{log}", "--job", "x"], 2, "no job's id"),
-    (["{log}", "--status", "done"], 2, "invalid choice"),
+    (["{log}", "--status", "done"], 2, "is none of"),
     (["{log}", "--health", "--job", "1"], 2, "takes no filter"),
 ])
 def test_bad_input(

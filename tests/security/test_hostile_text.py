@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -155,8 +155,8 @@ def test_no_configuration_drives_the_terminal(jobd: Verb, tmp_path: Path, verb: 
 def terminals() -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
-    def start(*words: str) -> Terminal:
-        opened.append(Terminal(argv(*words), {**os.environ, "TERM": "xterm", "LANG": "C.UTF-8"}))
+    def start(*words: str, env: Mapping[str, str] = os.environ) -> Terminal:
+        opened.append(Terminal(argv(*words), {**env, "TERM": "xterm", "LANG": "C.UTF-8"}))
         return opened[-1]
 
     yield start
@@ -180,6 +180,43 @@ def test_output_of_a_command_drives_no_terminal_and_is_whole_in_a_pipe(
     assert not set(screen) & (DRIVES - {"\r"})
     piped = subprocess.check_output(argv("--db", str(house.db), "logs", str(job_id)))
     assert piped == (house.root / "bytes").read_bytes()
+
+
+PRINTING = r"""
+def say(where):
+    print(f"{where} a\x1b]0;title\x07\x1b[5n\x9b5n\u202ez\ttab")
+    sys.stderr.buffer.write(f"{where} b\x1b]0;title\x07\xff".encode() + b"\xfe\n")
+    threading.Thread(target=print, args=(f"{where} c\x1b]0;title\x07", sys.stdout.isatty())).start()
+
+@job("in_thread")
+def in_thread():
+    say("thread")
+
+@job("in_process", isolation="process")
+def in_process():
+    say("process")
+"""
+
+
+def test_what_a_handler_prints_drives_no_terminal_of_its_daemon(
+    house: House, terminals: Callable[..., Terminal]
+) -> None:
+    """`jobd run` in a terminal shows it escaped; `jobd logs` into a file has it as it was."""
+    house.handlers(PRINTING)
+    house.write_config(pool__path=[str(house.code)], pool__handlers=["handlers"])
+    terminal = terminals(*house.argv("run")[3:], env=house.env)
+    for number, where in enumerate(("thread", "process"), start=1):
+        house.enqueue(f"in_{where}")
+        terminal.wait_for(f"{where} c\\x1b]0;title\\x07 False")
+        terminal.wait_for(f"{where} b\\x1b]0;title\\x07")
+        assert f"{where} a\\x1b]0;title\\x07\\x1b[5n\\x9b5n\\u202ez" in terminal.screen
+        house.cli("wait", str(number))
+        kept = subprocess.check_output(house.argv("logs", str(number)), env=house.env)
+        assert f"{where} a\x1b]0;title".encode() in kept
+    assert b"\x1b]0;" not in terminal.raw
+    assert b"\x1b[5n" not in terminal.raw
+    terminal.type("\x03")
+    assert terminal.ended() == 0
 
 
 def test_names_in_the_metrics_drive_no_terminal_and_are_whole_in_a_pipe(
