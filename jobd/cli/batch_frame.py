@@ -85,7 +85,7 @@ def frame(moment: Moment, columns: int, lines: int | None, look: Look, foot: str
         found += ["", *(_fitted(text, colour, columns, look) for text, colour in section)]
         room = None if room is None else max(room - len(section) - 1, 0)
     if foot:
-        found += [""] * max((lines or 0) - len(found) - 1, 0) + [look.paint(foot, DIM)]
+        found += [""] * max((lines or 0) - len(found) - 1, 0) + [_fitted(foot, DIM, columns, look)]
     return found if lines is None else found[: max(lines, 1)]
 
 

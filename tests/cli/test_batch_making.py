@@ -1,8 +1,10 @@
 """`jobd batch create`, `exec` and `append`: what is stored, what is refused, and when."""
 
+import csv
 import io
 import json
 import os
+import random
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -263,3 +265,22 @@ def test_an_unknown_type_is_a_warning(jobd: Jobd, here: Path, store: Store) -> N
     status, out, err = jobd("batch", "create", "x", "--type", "thumbnial", "--lines", "list")
     assert (status, "1 items" in out) == (0, True)
     assert "did you mean thumbnail?" in err
+
+
+def test_a_table_of_thousands_of_rows_arrives_as_it_was(jobd: Jobd, path: Path,
+                                                        here: Path) -> None:
+    """A mark at its beginning, quotes, commas, newlines and every kind of letter in its fields,
+    and rows that are twice there: each row is an item, in its order."""
+    chance = random.Random(7)
+    letters = 'abc ,;"\'\n\r\t|\\żółć𝄞{}$`%'
+    rows = [{"id": str(number), "text": "".join(chance.choices(letters, k=chance.randrange(12))),
+             "third": chance.choice(["", '"', "\r\n", " x "])} for number in range(5_000)]
+    rows += rows[:100]
+    with (here / "table.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "text", "third"])
+        writer.writeheader()
+        writer.writerows(rows)
+    status, out, err = jobd("batch", "create", "x", "--type", "t", "--csv", "table.csv")
+    assert (status, err) == (0, "")
+    assert "5,100 items" in out
+    assert payloads(path) == rows
