@@ -18,10 +18,12 @@ from jobd.core.batch import OPEN, BatchStatus
 from jobd.core.batch_progress import Sample, pace
 from jobd.core.batch_report import failure_of
 from jobd.core.fingerprint import Group, Groups
+from jobd.core.presence import Presence, stands_still
 from jobd.core.shown import shown
 from jobd.errors import DONE
 from jobd.store.batch_reading import failed, hindrance, named, running
-from jobd.store.daemon_lock import is_held
+from jobd.store.overview import daemons
+from jobd.store.presence import presence
 from jobd.store.reading import Record, snapshot
 
 RUNNING = 20
@@ -57,14 +59,22 @@ def look_at(db: sqlite3.Connection, path: Path, name: str) -> Moment:
         executing = running(db, batch["id"], RUNNING) if is_open else []
         items = failed(db, batch["id"], FAILURES) if batch["failed_items"] else []
         trouble = hindrance(db, batch) if is_open else None
-    if is_open and not is_held(path)[0]:
-        trouble = "no daemon is active: `jobd run`"
+        newest = next(iter(daemons(db)), None)
+    if is_open:
+        trouble = _of_daemon(presence(path, clock.now_ms()), newest) or trouble
     some = len(items) if len(items) < batch["failed_items"] else None
     groups = Groups()
     for item in items:
         groups.add(failure_of(item, batch["job_type"]))
     with_pace(batch, kept_pace(batch), batch["active_ms"])
     return Moment(clock.now_ms(), batch, executing, groups.largest_first()[:GROUPS], some, trouble)
+
+
+def _of_daemon(seen: Presence, newest: Record | None) -> str | None:
+    """That nobody works on it, or somebody who stands still."""
+    if not seen.alive:
+        return "no daemon is active: `jobd run`"
+    return next((f"{each.text} `{each.next_command}`" for each in stands_still(seen, newest)), None)
 
 
 def with_pace(batch: Record, samples: list[Sample], now: int) -> None:

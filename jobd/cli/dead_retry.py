@@ -19,8 +19,9 @@ from jobd.errors import DONE, FAILED, BadInput, NoDaemon, NotFound
 from jobd.poke import poke
 from jobd.store import reading
 from jobd.store.connection import Database
-from jobd.store.daemon_lock import is_held
 from jobd.store.dead_letters import dead_letters, grouped
+from jobd.store.overview import daemons
+from jobd.store.presence import presence
 from jobd.store.requests import request
 
 FEW = 10
@@ -60,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             replay.tell_plan()
         else:
-            if replay.canaries and not is_held(found.db)[0]:
-                raise NoDaemon("no daemon runs that could try one job of each group first; "
+            newest = next(iter(daemons(database.connection)), None)
+            if replay.canaries and not presence(found.db, clock.now_ms()).moves(newest):
+                raise NoDaemon("no daemon is at work that could try one job of each group first; "
                                "start it, or say --no-canary")
             replay.run(patience)
     if args.json:

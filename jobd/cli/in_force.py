@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from jobd.cli.options import Settings, read_toml
 from jobd.core.config import Config, load, reloaded, set_by
@@ -34,11 +35,15 @@ class Keeper:
         self._config = reloaded(self._config, _alone(found.tables))
         self._keep()
 
-    def _keep(self) -> None:
+    def ended(self, status: int, why: str) -> None:
+        """The last words, for whoever asks why no daemon is there."""
+        self._keep({"exit_status": status, "why": why})
+
+    def _keep(self, ended: Mapping[str, object] = MappingProxyType({})) -> None:
         file = self._found.config_file
         keep(self._found.db, InForce(
             os.getpid(), None if file is None else str(file.absolute()), self._salt,
-            digests(self._config, self._salt), self._beaten,
+            digests(self._config, self._salt), self._beaten, dict(ended),
         ))
 
 

@@ -64,6 +64,7 @@ def serve(args: argparse.Namespace) -> int:
         daemon = Daemon(found.db, found.config, handlers, reload, systemd)
         _greet(found)
         status = daemon.run()
+        keeper.ended(status, daemon.why)
     finally:
         writer.stop(LAST_LINES)
     # A handler may have put anything in the place of the streams.

@@ -105,7 +105,8 @@ def _daemon(newest: Record | None, seen: Presence) -> str:
     if newest is None:
         return "none has run yet; `jobd run` starts one"
     last = ago(newest["stopped_at"] or newest["seen_at"], now)
-    return f"none is active; the last one, pid {newest['pid']}, was last seen {last}"
+    return f"none is active; the last one, pid {newest['pid']}, was last seen {last}" \
+        + (f"; {seen.last_words}" if seen.last_words else "")
 
 
 def _line(name: str, text: str) -> None:

@@ -23,6 +23,8 @@ class Facts:
     """The newest row of `daemons`: the active one when there is one."""
     trouble: Problem | None = None
     """What keeps the active daemon from working."""
+    last_words: str = ""
+    """How the last daemon ended, where none is active."""
     obstacle: Problem | None = None
     """What would keep a daemon from starting."""
     handled: bool = False

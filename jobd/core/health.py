@@ -91,10 +91,12 @@ def _of_zombies(facts: HealthFacts) -> Iterator[Problem]:
     held = {worker["stuck_job_id"] for worker in facts.workers} if facts.presence.alive else set()
     for row in facts.zombies:
         if row["id"] not in held:
+            left = "may still be executing: nothing of it runs again before that is over" \
+                if facts.presence.alive else \
+                "was left by a daemon that is gone: the next one proves it over and settles it"
             yield Problem(
                 State.DEGRADED, "zombie",
-                f"Job {row['id']} ({row['job_type']}) is {row['status']} and may still be "
-                "executing: nothing of it runs again before that is over.",
+                f"Job {row['id']} ({row['job_type']}) is {row['status']} and {left}.",
                 f"jobd explain {row['id']}",
             )
 

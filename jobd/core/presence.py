@@ -52,7 +52,8 @@ class Presence:
 
     `pid` is what the lock's holder wrote, `pid_here` its pid in our namespace where the system
     tells, `waker` the command that lets a halted one go on, `silent_ms` the age of its last sign
-    of life, and `writer` another process that has held the database's write lock for long.
+    of life, `writer` another process that has held the database's write lock for long, and
+    `last_words` how the last daemon ended, where none is there and that one said so.
     """
 
     alive: bool = False
@@ -62,6 +63,7 @@ class Presence:
     waker: str | None = None
     silent_ms: int | None = None
     writer: Holder | None = None
+    last_words: str = ""
 
     def is_of(self, daemon: Mapping[str, Any] | None) -> bool:
         """Whether the lock is held by the daemon of this row, which has begun to work."""
@@ -113,7 +115,7 @@ def troubles(seen: Presence, daemon: Mapping[str, Any] | None) -> list[Problem]:
 def of_daemon(seen: Presence, daemon: Mapping[str, Any] | None, now: int) -> Iterator[Problem]:
     """All that may be wrong with the daemon itself; `daemon` is the newest row."""
     if not seen.alive:
-        yield _nobody(daemon, now)
+        yield _nobody(seen, daemon, now)
     elif still := list(stands_still(seen, daemon)):
         yield from still
     elif daemon is None or not seen.is_of(daemon):
@@ -131,8 +133,10 @@ def of_daemon(seen: Presence, daemon: Mapping[str, Any] | None, now: int) -> Ite
         )
 
 
-def _nobody(daemon: Mapping[str, Any] | None, now: int) -> Problem:
-    seen = daemon and (daemon["stopped_at"] or daemon["seen_at"])
-    last = f"the last one, pid {daemon['pid']}, was last seen {lasted(now - seen)} ago" \
-        if daemon and seen else "none has ever run"
+def _nobody(seen: Presence, daemon: Mapping[str, Any] | None, now: int) -> Problem:
+    at = daemon and (daemon["stopped_at"] or daemon["seen_at"])
+    last = f"the last one, pid {daemon['pid']}, was last seen {lasted(now - at)} ago" \
+        if daemon and at else "none has ever run"
+    if daemon and seen.last_words:
+        last += f"; {seen.last_words}"
     return Problem(State.DOWN, "no_daemon", f"No daemon is active; {last}.", "jobd run")

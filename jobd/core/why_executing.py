@@ -47,7 +47,7 @@ def why_timeout(facts: Facts) -> Explanation:
 def why_zombie(facts: Facts) -> Explanation:
     """Nobody vouches for the attempt: its daemon died, or it would not stop."""
     if not facts.owner_alive:
-        return _orphan(facts, f"{named(facts)} is a zombie: its daemon died while it ran.")
+        return _orphan(facts, f"{named(facts)} is a zombie: {_why_left(facts)}.")
     if facts.trouble is not None:
         lead = f"{named(facts)} is a zombie: its attempt would not stop."
         return _held_up(facts, lead, facts.trouble)
@@ -59,6 +59,13 @@ def why_zombie(facts: Facts) -> Explanation:
         "restarting the daemon ends it for certain."
     )
     return Explanation(text, f"jobd show {facts.id}")
+
+
+def _why_left(facts: Facts) -> str:
+    """Whether it would not stop, or was only running when its daemon ended."""
+    if facts.job["timed_out_at"] is None:
+        return "its daemon ended while it ran"
+    return f"it {_passed_deadline(facts)}, and would not stop when told to"
 
 
 def requested(facts: Facts) -> str:

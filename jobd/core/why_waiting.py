@@ -92,6 +92,8 @@ def no_daemon(facts: Facts) -> str:
         return f"No daemon has run on this database yet: {start.rstrip('.')}."
     seen = last["stopped_at"] or last["seen_at"]
     was = f"the last one, pid {last['pid']}, was last seen {age(facts.now, seen)}"
+    if facts.last_words:
+        was += f"; {facts.last_words}"
     return f"No daemon is active ({was}): {start.rstrip('.')}."
 
 

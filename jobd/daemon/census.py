@@ -41,6 +41,14 @@ def exhausted(pool: WorkerPool, limits: Pool) -> Mapping[str, Any]:
     }
 
 
+def said(too_many: Mapping[str, Any]) -> str:
+    """What `exhausted` found, in words."""
+    what, limit, *_ = too_many
+    names = {"stuck": f"{'thread' if too_many[what] == 1 else 'threads'} that would not stop"}
+    has = f"{too_many[what]} {names.get(what, what.replace('_', ' '))}"
+    return f"it had {has}, and pool.{limit} allows {too_many[limit]}"
+
+
 def worn(max_threads: int, max_open_files: float) -> str | None:
     """Why a child process should not run another job; None while it may.
 

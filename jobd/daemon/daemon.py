@@ -14,7 +14,7 @@ from jobd.core.job import Isolation, StopReason
 from jobd.core.registry import Handler
 from jobd.core.version import VERSION
 from jobd.daemon.alerts import Alerts
-from jobd.daemon.census import exhausted
+from jobd.daemon.census import exhausted, said
 from jobd.daemon.change_watch import ChangeWatch
 from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.context import Surroundings
@@ -71,6 +71,8 @@ class Daemon:
         self._box = SignalBox()
         self._ready = False
         self._replaced = False
+        self.why = ""
+        """Why it ended, when nobody asked for it."""
         self._left_behind = LeftBehind()
         self._running_clock = clock.RunningClock(
             2 * config.timing.sweep_interval, clock.monotonic()
@@ -143,7 +145,7 @@ class Daemon:
             if self._ready:
                 self._vitals.look(clock.monotonic())
             if self._place.is_taken():
-                self._replaced = True
+                self._replaced, self.why = True, "its database was removed or replaced"
                 self._sweeper.stop()
                 self.dispatcher.finish(LONGEST_FINISH)
                 self._place.save(self._writer.connection)
@@ -152,6 +154,7 @@ class Daemon:
                 return errors.TEMPORARY
             too_many = exhausted(self._pool, self._crew.config.pool)
             if too_many:
+                self.why = said(too_many)
                 logger().error("pool.exhausted", **too_many)
                 return errors.TEMPORARY
 
@@ -248,7 +251,8 @@ class Daemon:
             status = getattr(failure, "exit_status", errors.TEMPORARY)
             if self._ready and isinstance(failure, errors.NoAccess):
                 status = errors.TEMPORARY  # it had access, and may have it again
-            logger().error("daemon.failed", error=f"{type(failure).__name__}: {failure}",
+            self.why = f"{type(failure).__name__}: {failure}"
+            logger().error("daemon.failed", error=self.why,
                            exc_info=None if isinstance(failure, errors.JobdError) else failure)
         self._sweeper.stop()
         self._pool.stop()

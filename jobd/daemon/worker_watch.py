@@ -12,6 +12,8 @@ from jobd.store import daemons
 from jobd.store.daemons import WorkerState
 
 SHOWN_EVERY = 60.0
+LASTS_MS = 1_000
+"""Jobs that take so long are worth a write of their own; shorter ones are shown as it happens."""
 
 
 class WorkerWatch:
@@ -51,8 +53,17 @@ class WorkerWatch:
         for state in news:
             if state.health_status is HealthStatus.UNHEALTHY and state.stuck_job_id is not None:
                 self._alerts.tell(of_worker(state.name, state.stuck_job_id, state.attempt))
-        if news:
+        if news or self._lasts_unseen(states):
             self.show(states)
+
+    def _lasts_unseen(self, states: list[WorkerState]) -> bool:
+        """Whether a job that goes on for a while is not yet shown with its worker."""
+        shown = {(state.name, state.job_id, state.attempt) for state in self._shown}
+        since = clock.now_ms() - LASTS_MS
+        return any(
+            state.job_started_at is not None and state.job_started_at <= since
+            and (state.name, state.job_id, state.attempt) not in shown for state in states
+        )
 
     def show(self, states: list[WorkerState]) -> None:
         """Write what has changed, or once a minute that nothing has."""

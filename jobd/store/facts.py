@@ -45,6 +45,7 @@ def facts(
             daemon_alive=seen.alive,
             daemon=daemon,
             trouble=next(iter(troubles(seen, daemon)), None),
+            last_words=seen.last_words,
             obstacle=obstacle,
             handled=handler is not None,
             job_types=tuple(types),

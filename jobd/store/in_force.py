@@ -3,11 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jobd.store.files import file_mode
 from jobd.store.measuring import write_atomically
+
+LONGEST_WHY = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class InForce:
     salt: str
     values: Mapping[str, str]
     beaten: Sequence[str]
+    ended: Mapping[str, Any] = field(default_factory=dict)
+    """How it ended, once it has: `exit_status` and `why`, which is empty when it was asked to."""
 
 
 def in_force_file(database: Path) -> Path:
@@ -40,5 +45,16 @@ def kept(database: Path) -> InForce | None:
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     fits = isinstance(found.values, dict) and isinstance(found.beaten, list) \
-        and isinstance(found.file, str | None)
+        and isinstance(found.file, str | None) and isinstance(found.ended, dict)
     return found if fits else None
+
+
+def last_words(database: Path) -> str:
+    """How the last daemon ended, as the end of a sentence; empty when it did not say."""
+    found = kept(database)
+    if found is None or not found.ended:
+        return ""
+    why = str(found.ended.get("why") or "")[:LONGEST_WHY]
+    status = found.ended.get("exit_status")
+    return f"it ended with exit status {status}, because {why}" if why else \
+        f"it was stopped, and ended with exit status {status}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from jobd import clock
 from jobd.core.presence import Halt, Holder, Presence
 from jobd.store.daemon_lock import is_held, lock_path
+from jobd.store.in_force import last_words
 from jobd.store.kernel_locks import LIST, flocks, holder, write_lock_holder
 
 HELD_FOR = 1.0
@@ -27,7 +28,7 @@ def presence(database: Path, now: int) -> Presence:
     """What can be seen without opening the database; `now` is in ms."""
     alive, pid = is_held(database)
     if not alive:
-        return Presence()
+        return Presence(last_words=last_words(database))
     here = _pid_here(database, pid)
     halt, waker = (None, None) if here is None else _halted(here)
     return Presence(True, pid, here, halt, waker, _silent_ms(database, now))

@@ -128,3 +128,43 @@ def test_a_producer_that_commits_again_and_again_locks_nobody_out(house: House) 
         patch.setattr(presence.clock, "pause", write)
         patch.setattr(presence, "write_lock_holder", lambda _: os.getpid())
         house.cli("health")
+
+
+HANDLERS = """
+@job("deaf", timeout=0.1)
+def deaf(gate):
+    wait_at(gate)
+"""
+
+
+def test_why_a_daemon_ended_by_itself_is_told_by_who_looks_for_it(house: House) -> None:
+    """Too many threads that would not stop: not only that it is gone, and of the job not that its
+    daemon died."""
+    house.handlers(HANDLERS)
+    house.gate("shut")
+    daemon = house.start(pool__max_stuck_threads=0, timing__zombie_hold="1h")
+    job_id = house.enqueue("deaf", {"gate": "shut"})
+    assert daemon.exit_status() == 75
+    why = "1 thread that would not stop, and pool.max_stuck_threads allows 0"
+    for words, status in (("health", 69), ("doctor", 1), ("status", 0), (f"explain {job_id}", 0)):
+        said = " ".join(house.cli(*words.split(), expect=status).split())
+        assert f"it ended with exit status 75, because it had {why}" in said, words
+    assert "would not stop when told to" in " ".join(house.cli("explain", str(job_id)).split())
+    assert "LEFT" in (top := house.cli("top", "--once"))
+    assert "its daemon is gone" in top
+
+
+def test_a_worker_is_shown_with_a_job_that_lasts_and_without_one_that_ended(house: House) -> None:
+    """Long before its next heartbeat; and health counts as the log does."""
+    log = str(house.root / "jobd.log")
+    house.write_config(log__file=log, timing__heartbeat="1h", timing__sweep_interval="50ms")
+    house.launch("--workers", "2")
+    gate = house.gate("shut")
+    job_id = house.enqueue("gated", {"gate": "shut"})
+    while not any(worker["job_id"] == job_id for worker in house.cli_json("workers")):
+        assert house.status(job_id) in ("pending", "running")
+    gate.open()
+    assert house.queue.wait(job_id, timeout=20)["status"] == "completed"
+    assert [worker["job_id"] for worker in house.cli_json("workers")] == [None, None]
+    assert "0 of 2 workers busy" in house.cli("health")
+    assert "of 2 workers busy" in house.cli("health", "--from-log", log)
