@@ -38,6 +38,13 @@ examples:
   jobd batch exec fetch --csv urls.csv --concurrency 8 -- curl -sSfo {name} -- {url}
   ls | jobd batch exec count --lines - --stdin {} -- wc -l"""
 
+ONE = {
+    "append": "squeeze --lines more.txt -- xz -k {}", "list": "--all",
+    "items": "squeeze --status failed", "watch": "squeeze --every 1m",
+    "results": "squeeze --ndjson",
+}
+"""What the example of a part says behind its name, where that is not a batch alone."""
+
 STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
 
 
@@ -61,7 +68,8 @@ def _part(
     epilog: str = "", more: str = "",
 ) -> argparse.ArgumentParser:
     parser = parts.add_parser(
-        name, help=about, description=f"{about}{more}", epilog=epilog,
+        name, help=about, description=f"{about}{more}",
+        epilog=epilog or f"example:  jobd batch {name} {ONE.get(name, 'squeeze')}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=later(f"batch_{file or name}", function))
@@ -79,7 +87,8 @@ def _add_making(parts: "Parts") -> None:
     create.add_argument("name", metavar="NAME", help="what the batch is called")
     create.add_argument("--type", dest="job_type", metavar="TYPE", required=True,
                         help="the job type: which handler runs each item")
-    create.add_argument("--isolation", metavar="WHERE", help="run items in a thread or a process")
+    create.add_argument("--isolation", metavar="WHERE",
+                        help="run items in a thread or a process (default: the handler's)")
     about = "make a batch that runs a program for each item"
     program = _part(parts, "exec", about, epilog=EXEC)
     program.add_argument("name", metavar="NAME", help="what the batch is called")
@@ -96,7 +105,8 @@ def _add_making(parts: "Parts") -> None:
              "--lines FILE -- ARGV…",
     ))
     append.set_defaults(argv=[])
-    append.add_argument("--stdin", metavar="FILE", help="the program's standard input, as exec's")
+    append.add_argument("--stdin", metavar="FILE",
+                        help="the program's standard input, as exec's (default: none)")
     add_source_options(append)
 
 
@@ -111,21 +121,23 @@ def _add_watching(parts: "Parts") -> None:
     about = "show how far a batch is, what runs, and what failed by cause"
     show = _named(_part(parts, "show", about))
     show.add_argument("--color", choices=("auto", "always", "never"), default="auto",
-                      help="auto is on a terminal, unless $NO_COLOR is set")
+                      help="default auto: on a terminal, unless $NO_COLOR is set")
     items = _named(_part(parts, "items", "list the items of a batch, in the order of the input"))
-    items.add_argument("--status", choices=STATUSES, metavar="STATUS", help=", ".join(STATUSES))
+    items.add_argument("--status", choices=STATUSES, metavar="STATUS",
+                       help=f"only items in this status: {', '.join(STATUSES)}")
     items.add_argument("--limit", metavar="N", default="50", help="at most so many (default 50)")
     items.add_argument("--after", metavar="POSITION", default="0",
-                       help="only those behind this position")
+                       help="only those behind this position (default 0)")
     watch = _named(_part(
         parts, "watch", "follow a batch until it has ended",
         more="; exit 0 when all of its items succeeded, 1 otherwise. On a terminal q quits;\n"
              "without one it prints a line for each change",
     ))
     watch.add_argument("--every", metavar="DURATION", default="30s",
-                       help="without a terminal: a line at least so often while it goes on")
+                       help="without a terminal: a line at least so often while it goes on "
+                       "(default 30s)")
     watch.add_argument("--color", choices=("auto", "always", "never"), default="auto",
-                       help="auto is on a terminal, unless $NO_COLOR is set")
+                       help="default auto: on a terminal, unless $NO_COLOR is set")
 
 
 def _add_control(parts: "Parts") -> None:

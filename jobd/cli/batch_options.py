@@ -17,7 +17,7 @@ _FORMATS = {
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """What items are read from, and how."""
-    group = parser.add_argument_group("items, from one FILE (- is standard input)")
+    group = parser.add_argument_group("items, from one FILE (no default; - is standard input)")
     for format_, about in _FORMATS.items():
         group.add_argument(f"--{format_}", metavar="FILE", help=about)
     group.add_argument("--as", dest="item_name", metavar="NAME", default="item",
@@ -34,20 +34,24 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 def add_batch_options(parser: argparse.ArgumentParser) -> None:
     """How the items of a new batch run."""
     parser.add_argument("--param", metavar="K=V", action="append", default=[],
-                        help="a parameter of every item; V is JSON where it reads as JSON")
-    parser.add_argument("--concurrency", metavar="N", help="how many may run at once")
+                        help="a parameter of every item; V is JSON where it reads as JSON; may be "
+                        "given again")
+    parser.add_argument("--concurrency", metavar="N",
+                        help="how many may run at once (default: no bound but the workers)")
     parser.add_argument("--error-handling", metavar="HOW", choices=("continue", "stop"),
                         help="after a failed item: continue (the default) or stop")
     parser.add_argument("--stop-after", metavar="N|P%",
-                        help="stop after so many failed items, as 10 or 5%%")
+                        help="stop after so many failed items, as 10 or 5%% (default: none)")
     parser.add_argument("--queue", metavar="NAME", help="the queue (default: the handler's)")
     parser.add_argument("--priority", metavar="N", default="0",
                         help="-1000 to 1000, larger first (default 0)")
-    parser.add_argument("--timeout", metavar="DURATION", help="how long an attempt may run")
-    parser.add_argument("--max-retries", metavar="N", help="how many retries a failure may use")
+    parser.add_argument("--timeout", metavar="DURATION", help="how long an attempt may run, as 30s "
+                        "(default: the handler's, else timing.timeout)")
+    parser.add_argument("--max-retries", metavar="N", help="how many retries failures may use "
+                        "(default: the handler's, else the failure type's)")
     for when, about in CALLBACKS.items():
         parser.add_argument(f"--on-{when}", metavar="TYPE[=JSON]",
-                            help=f"a job to enqueue {about}, with its payload")
+                            help=f"a job to enqueue {about}, with its payload (default: none)")
 
 
 def add_program_options(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,8 @@ READS = [
     ("explain", "1"), ("explain", "2"), ("explain", "3"), ("status",), ("workers",),
     ("queue", "list"), ("dead",), ("health",), ("doctor",), ("top", "--once"),
     ("wait", "1"), ("logs", "1"), ("check",), ("migrate", "status"), ("migrate", "verify"),
-    ("prune", "--dry-run"), ("dead", "retry", "--all", "--dry-run"),
+    ("batch",), ("batch", "show", "1"), ("batch", "items", "1"), ("batch", "report", "1"),
+    ("batch", "results", "1"), ("prune", "--dry-run"), ("dead", "retry", "--all", "--dry-run"),
 ]
 ACTS = [("cancel", "2"), ("retry", "1"), ("release", "3"), ("queue", "pause", EVIL),
         ("retry", "--all-dead")]
@@ -74,6 +75,9 @@ def evil(jobd: Verb, store: Store, path: Path) -> Path:
     store.claim(3)
     jobd("queue", "pause", "media")
     jobd("cancel", "3")
+    items = path.with_suffix(".txt")
+    items.write_text("one\ntwo\n")
+    assert jobd("batch", "create", "b", "--type", "thumb", "--lines", str(items))[0] == 0
     fill(path)
     return path
 
@@ -184,9 +188,10 @@ def test_output_of_a_command_drives_no_terminal_and_is_whole_in_a_pipe(
 
 PRINTING = r"""
 def say(where):
-    print(f"{where} a\x1b]0;title\x07\x1b[5n\x9b5n\u202ez\ttab")
+    sys.stdout.write(f"{where} a\x1b]0;title\x07\x1b[5n\x9b5n\u202ez\ttab\n")
     sys.stderr.buffer.write(f"{where} b\x1b]0;title\x07\xff".encode() + b"\xfe\n")
-    threading.Thread(target=print, args=(f"{where} c\x1b]0;title\x07", sys.stdout.isatty())).start()
+    last = f"{where} c\x1b]0;title\x07 {sys.stdout.isatty()}\n"  # at once, for the log is there too
+    threading.Thread(target=sys.stdout.write, args=(last,)).start()
 
 @job("in_thread")
 def in_thread():
