@@ -9,7 +9,7 @@ from jobd.cli.batch_create import batch_of
 from jobd.cli.batch_show import public
 from jobd.cli.options import settings
 from jobd.cli.table import print_json
-from jobd.errors import DONE
+from jobd.errors import DONE, Refused
 from jobd.queue import Queue
 
 
@@ -40,7 +40,12 @@ def run_cancel(args: argparse.Namespace) -> int:
 def run_retry(args: argparse.Namespace) -> int:
     """Run the failed items again."""
     with _batch(args) as batch:
-        number = batch.retry_failed(cancelled=args.cancelled)
+        try:
+            number = batch.retry_failed(cancelled=args.cancelled)
+        except Refused as error:
+            if not args.cancelled and batch.get()["cancelled_items"]:
+                raise Refused(f"{error}; --cancelled brings cancelled ones back") from None
+            raise
         return _report(args, batch, f"{number:,} items run again")
 
 

@@ -37,6 +37,11 @@ class Moment:
         return int(self.batch["completed_items"] + self.batch["cancelled_items"])
 
     @property
+    def done(self) -> int:
+        """Items that have succeeded or failed."""
+        return int(self.batch["completed_items"])
+
+    @property
     def is_open(self) -> bool:
         return self.batch["status"] in OPEN
 
@@ -44,13 +49,14 @@ class Moment:
 def counts(moment: Moment) -> list[str]:
     """The words behind the bar, the most important first."""
     batch = moment.batch
-    words = [f"{moment.ended:,} of {batch['total_items']:,}"]
+    words = [f"{moment.done:,} of {batch['total_items']:,}"]
     if batch["failed_items"]:
         words.append(f"{batch['failed_items']:,} failed")
     if batch["cancelled_items"]:
         words.append(f"{batch['cancelled_items']:,} cancelled")
     if batch["status"] == BatchStatus.PROCESSING:
-        words.append(per_time(batch["per_second"]))
+        if batch["per_second"]:
+            words.append(per_time(batch["per_second"]))
         left = said(_seconds_left(batch))
         words.append("time left unknown" if left == "unknown" else f"{left} left")
     return words
@@ -62,16 +68,21 @@ def state(moment: Moment) -> str:
     text = str(batch["status"])
     if batch["status"] == BatchStatus.PAUSED:
         by = f" by {batch['paused_by']}" if batch["paused_by"] else ""
-        text += f" {ago(batch['paused_at'], moment.now)}{by}"
+        text += f" {_when(batch['paused_at'], moment)}{by}"
     if moment.is_open and batch["ends_as"]:
         text += ", being stopped" if batch["ends_as"] == "failed" else ", being cancelled"
     elif moment.is_open and batch["sealed_at"] is None:
         text += ", items are being added"
     elif not moment.is_open:
-        text += f" {ago(batch['completed_at'], moment.now)}"
+        text += f" {_when(batch['completed_at'], moment)}"
         if batch["status"] == BatchStatus.COMPLETED and batch["failed_items"]:
             text += f", with {batch['failed_items']:,} failed items"
     return text + (f" (run {batch['run']})" if batch["run"] > 1 else "")
+
+
+def _when(at: int | None, moment: Moment) -> str:
+    said = ago(at, moment.now)
+    return "just now" if said in (None, "now") else str(said)
 
 
 def frame(moment: Moment, columns: int, lines: int | None, look: Look, foot: str = "") -> list[str]:
@@ -102,7 +113,7 @@ def _head(moment: Moment, columns: int, look: Look) -> Iterator[tuple[str, str]]
         yield f"because: {batch['end_reason']}", YELLOW
     yield (
         progress_line(
-            moment.ended, batch["failed_items"], batch["total_items"], columns,
+            moment.done, batch["failed_items"], batch["total_items"], columns,
             words=counts(moment), letters=look.letters,
         ),
         COLOURS[BatchStatus(batch["status"])],
@@ -128,7 +139,7 @@ def _about(batch: dict[str, Any]) -> Iterator[str]:
 def _times(moment: Moment) -> Iterator[str]:
     batch = moment.batch
     by = f" by {batch['created_by']}" if batch["created_by"] else ""
-    yield f"created {ago(batch['created_at'], moment.now)}{by}"
+    yield f"created {_when(batch['created_at'], moment)}{by}"
     if batch["started_at"]:
         end = batch["completed_at"] or moment.now
         took = "took" if batch["completed_at"] else "runs for"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from jobd import clock
 from jobd.cli.batch_frame import Moment, counts, frame, state
-from jobd.cli.batch_show import as_json, kept_pace, look_at, with_pace
+from jobd.cli.batch_show import as_json, look_at, with_pace
 from jobd.cli.full_screen import FullScreen
 from jobd.cli.options import Settings, for_looking
 from jobd.cli.table import print_json, printable
@@ -23,6 +23,8 @@ from jobd.store.opening import open_database
 POLL, DRAWN = 0.2, 0.5
 SAMPLES = 600
 """What is remembered of a watched batch: one for each look at which something had ended."""
+SEEN_ENOUGH_MS = 5_000
+"""Before that the daemon's own samples say more."""
 CAUSES = 20
 """Causes of failure that are told when they first occur."""
 
@@ -88,7 +90,7 @@ class Watched:
         at = round(1000 * clock.monotonic())
         if not self._samples or self._samples[-1][1] != moment.ended:
             self._samples = [*self._samples[-SAMPLES:], (at, moment.ended)]
-        if self._samples[-1][0] - self._samples[0][0] >= 10_000 or not kept_pace(moment.batch):
+        if at - self._samples[0][0] >= SEEN_ENOUGH_MS:
             with_pace(moment.batch, self._samples, at)
 
 

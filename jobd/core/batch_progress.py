@@ -9,6 +9,9 @@ from jobd.core.durations import format_duration
 ENOUGH_ENDS = 3
 """Fewer ends say nothing about the next."""
 
+SHORTEST_MS = 200
+"""What ended in less says nothing about the next."""
+
 WINDOW_ENDS, WINDOW_PER_PLACE, WINDOW_MS = 30, 8, 10_000
 """How far back one looks: as many ends, as many for each place, and as long, whatever is most."""
 
@@ -19,18 +22,6 @@ LONGEST_SECONDS = 366 * 86_400.0
 
 Sample = tuple[int, int]
 """A moment in ms, and how many items had ended by then."""
-
-
-def samples_of(ended_at: Sequence[int], since: int | None, ended: int) -> list[Sample]:
-    """Samples from the moments at which the latest items ended, `ended` being how many had in all.
-
-    `since` is when the batch began, or went on after a pause; what was before does not count.
-    """
-    moments = sorted(at for at in ended_at if since is None or at >= since)
-    before = ended - len(moments)
-    found = [(at, before + number) for number, at in enumerate(moments, 1)]
-    everything = len(moments) < len(ended_at) or before <= 0
-    return [(since, before), *found] if since is not None and everything else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +50,8 @@ def pace(samples: Sequence[Sample], places: int, now: int) -> Pace:
     if len(changes) < 2:
         return Pace(None)
     first, last = changes[_first_of_window(changes, places)], changes[-1]
-    ends, span = last[1] - first[1], max(last[0] - first[0], 1)
-    if ends < ENOUGH_ENDS:
+    ends, span = last[1] - first[1], last[0] - first[0]
+    if ends < ENOUGH_ENDS or span < SHORTEST_MS:
         return Pace(None)
     silence, usual = now - last[0], places * span / ends
     if silence > _stall(usual):

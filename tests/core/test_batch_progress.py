@@ -9,7 +9,6 @@ from jobd.core.batch_progress import (
     per_time,
     progress_line,
     said,
-    samples_of,
 )
 
 
@@ -64,29 +63,22 @@ def test_while_nothing_ends_the_rate_sinks_and_is_then_unknown() -> None:
 
 def test_waves_of_equal_items_count_as_what_they_are() -> None:
     """Eight at once, each a minute: 8 a minute, in the middle of a wave too."""
-    moments = [60_000 * (number // 8 + 1) for number in range(40)]
-    samples = samples_of(moments, 0, 40)
-    assert pace(samples, 8, moments[-1] + 59_000).per_second == pytest.approx(8 / 60)
-
-
-def test_moments_before_the_batch_went_on_do_not_count() -> None:
-    """Since it was resumed three have ended in 3 s."""
-    samples = samples_of([1_000, 1_100, 1_200, 91_000, 92_000, 93_000], 90_000, 6)
-    assert pace(samples, 1, 93_000).per_second == pytest.approx(1)
-
-
-def test_some_of_many_moments() -> None:
-    """Of a million ends only the latest are kept, and they are enough."""
-    moments = [5_000_000 + 10 * number for number in range(200)]
-    assert pace(samples_of(moments, 0, 1_000_000), 4, moments[-1]).per_second == pytest.approx(
-        100, rel=0.05)
+    samples = [(60_000 * wave, 8 * wave) for wave in range(6)]
+    assert pace(samples, 8, 300_000 + 59_000).per_second == pytest.approx(8 / 60)
+    one_by_one = [(0, 0), *((60_000 * (n // 8 + 1), n + 1) for n in range(40))]
+    assert pace(one_by_one, 8, 300_000).per_second == pytest.approx(8 / 60)
 
 
 def test_a_clock_that_was_set_back_makes_no_nonsense() -> None:
     """A rate is never negative, whatever the moments."""
     for now in (0, 10_000, 60_000):
-        found = pace([(50_000, 1), (50_001, 2), (50_001, 5)], 1, now).per_second
+        found = pace([(50_000, 1), (50_001, 2), (51_000, 5), (50_500, 9)], 1, now).per_second
         assert found is None or found > 0
+
+
+def test_what_ended_within_a_moment_says_nothing() -> None:
+    """Six hundred items in one millisecond are the work of a time that nobody counted."""
+    assert pace([(0, 0), (1, 619)], 2, 1).per_second is None
 
 
 @pytest.mark.parametrize(("per_second", "items", "text"), [
