@@ -1,7 +1,8 @@
 """Which of the jobs at the head of the line are taken now, and how."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Generic, Protocol, TypeVar
 
 SUSPECT = 2
@@ -19,6 +20,8 @@ class Head(Protocol):
     def attempt(self) -> int: ...
     @property
     def rescue_count(self) -> int: ...
+    @property
+    def priority(self) -> int: ...
 
 
 Line = TypeVar("Line", bound=Head)
@@ -66,6 +69,43 @@ def choose(
             buffer -= 1
             _use(left, head.queue)
     return choice
+
+
+def in_line(
+    singles: Sequence[Line], lines: Sequence[Sequence[Line]], turn: int
+) -> list[Line]:
+    """Single jobs and the next items of batches (each best first) as one line.
+
+    Higher priority goes first. Of equal priority, jobs that were enqueued before any of the batches
+    was made go first; behind them all take turns, beginning with another one each `turn`, so that
+    no batch holds up others however many items it has.
+    """
+    if not lines:
+        return list(singles)
+    if len(lines) == 1 and not singles:
+        return list(lines[0])
+    found: list[Line] = []
+    priorities = {head.priority for line in (singles, *lines) for head in line}
+    for priority in sorted(priorities, reverse=True):
+        alike = [[head for head in line if head.priority == priority] for line in lines]
+        alike = [line for line in alike if line]
+        first = min((line[0].id for line in alike), default=None)
+        later: list[Line] = []
+        for head in singles:
+            if head.priority == priority:
+                (found if first is None or head.id < first else later).append(head)
+        found += _in_turns([line for line in (later, *alike) if line], turn)
+    return found
+
+
+def _in_turns(lines: Sequence[Sequence[Line]], turn: int) -> Iterator[Line]:
+    """One of each line, again and again, until all are empty."""
+    if len(lines) == 1:
+        yield from lines[0]
+        return
+    start = turn % len(lines) if lines else 0
+    for row in zip_longest(*lines[start:], *lines[:start]):
+        yield from (head for head in row if head is not None)
 
 
 def _use(left: dict[str, int], queue: str) -> None:

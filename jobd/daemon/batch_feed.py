@@ -1,4 +1,4 @@
-"""Batches in the dispatcher: items are let go as places free up, and batches end with them.
+"""Batches in the dispatcher: their items are claimed as places free up, and they end with them.
 
 Called inside its transactions; while no batch is open nothing of this costs a statement.
 """
@@ -6,12 +6,14 @@ Called inside its transactions; while no batch is open nothing of this costs a s
 import sqlite3
 
 from jobd.core.batch import BatchStatus, stop_reason
-from jobd.core.feeding import Hungry, portions
+from jobd.core.claiming import in_line
+from jobd.core.job import Job
 from jobd.daemon.batch_pace import BatchPace
 from jobd.daemon.batch_report import BatchReport
 from jobd.daemon.crew import Crew
 from jobd.store import batch_feed, batch_moves, batch_requests
 from jobd.store.batch_feed import OpenBatch
+from jobd.store.claims import Head
 
 
 class BatchFeed:
@@ -20,8 +22,8 @@ class BatchFeed:
     def __init__(self, crew: Crew) -> None:
         self.busy = False
         """There is more to cancel at once."""
-        self.held = False
-        """Items were held back for others, who may not have taken their places."""
+        self.has_more = False
+        """The last line had room for no more items of a batch."""
         self.stopped = False
         """A batch was stopped by this transaction: its buffered items must be given back."""
         self._crew = crew
@@ -29,7 +31,8 @@ class BatchFeed:
         self._pace = BatchPace()
         self._active = False
         self._open: list[OpenBatch] = []
-        self._last_let_go: dict[int, int] = {}
+        self._unstarted: dict[int, OpenBatch] = {}
+        """Of the items in the last line those whose batch is still `queued`."""
         self._turn = 0
 
     def notice(self, db: sqlite3.Connection) -> None:
@@ -39,7 +42,7 @@ class BatchFeed:
     def settle(self, db: sqlite3.Connection, now: int) -> None:
         """After the outcomes are written: stop what has failed too often, end what is at its end,
         and cancel some of what a batch that ends will not run."""
-        self.busy = self.held = self.stopped = False
+        self.busy = self.stopped = False
         if not self._active:
             return
         self._report.begin()
@@ -66,55 +69,42 @@ class BatchFeed:
         self.busy |= self.stopped
         return True
 
-    def feed(self, db: sqlite3.Connection, now: int, claimable: int) -> bool:
-        """Let items go for a claim of so many jobs; whether any went."""
-        hungry = [each for each in self._open
-                  if each.goes_on and each.job_type in self._crew.handlers]
-        if not hungry:
-            return False
-        self._turn += 1
-        given = portions(
-            [Hungry(each.id, each.priority, each.ready, _places(each)) for each in hungry],
-            claimable, self._singles(db, hungry), self._turn,
-        )
-        by_id = {each.id: each for each in hungry}
-        went = False
-        for portion in given:
-            ids = self._let_go(db, by_id[portion.batch_id], portion.items, now)
-            went |= bool(ids)
-            # A batch that had less to let go than it might is held back by nobody.
-            self.held |= portion.cut and len(ids) == portion.items
-        return went
+    def in_line(self, db: sqlite3.Connection, singles: list[Head], limit: int) -> list[Head]:
+        """Single jobs, best first, and with them the next items of the batches that go on."""
+        self.has_more = False
+        self._unstarted = {}
+        lines = []
+        for batch in self._open:
+            if self._goes_on(batch):
+                line = self._heads(db, batch, limit)
+                if line:
+                    lines.append(line)
+                    if batch.status == BatchStatus.QUEUED:
+                        self._unstarted |= dict.fromkeys((head.id for head in line), batch)
+        self._turn += bool(lines)
+        return in_line(singles, lines, self._turn)
 
-    def _let_go(self, db: sqlite3.Connection, batch: OpenBatch, items: int, now: int) -> list[int]:
-        ids = batch_feed.let_go(db, batch, items, now) if items else []
-        if ids:
-            self._last_let_go[batch.id] = max(ids)
-            if batch.status == BatchStatus.QUEUED:
-                self._report.started(batch)
-        return ids
+    def _goes_on(self, batch: OpenBatch) -> bool:
+        handled = batch.job_type in self._crew.handlers
+        return batch.goes_on and handled and not batch.queue_paused
 
-    def _singles(self, db: sqlite3.Connection, hungry: list[OpenBatch]) -> set[int]:
-        """Priorities at which single jobs wait behind items of a batch."""
-        full = [name for name, left in self._crew.queue_room(db).items() if left <= 0]
-        last: dict[int, int] = {}
-        for each in hungry:
-            found = self._last_let_go.get(each.id, 0)
-            last[each.priority] = min(found, last.get(each.priority, found))
-        return {priority for priority, after in last.items()
-                if batch_feed.singles_wait(db, priority, after, full)}
+    def _heads(self, db: sqlite3.Connection, batch: OpenBatch, limit: int) -> list[Head]:
+        places = batch.places
+        most = limit if places is None else min(limit, places)
+        line = batch_feed.heads(db, batch, most) if most > 0 else []
+        self.has_more |= len(line) == limit
+        return line
+
+    def claimed(self, db: sqlite3.Connection, jobs: list[Job], now: int) -> None:
+        """These were claimed, items of batches among them."""
+        if not self._unstarted:
+            return
+        for batch in {self._unstarted[job.id] for job in jobs if job.id in self._unstarted}:
+            batch_feed.start(db, batch.id, now)
+            self._report.started(batch)
 
     def committed(self) -> None:
         """All that was written is durable."""
         if self._active:
             self._report.committed()
             self._active = bool(self._open)
-            known = {each.id for each in self._open}
-            self._last_let_go = {k: v for k, v in self._last_let_go.items() if k in known}
-
-
-def _places(batch: OpenBatch) -> int | None:
-    """How many more items may stand in line or run, where that is limited."""
-    if batch.concurrent_processing is None:
-        return None
-    return batch.concurrent_processing - batch.ready - (batch.executing or 0)

@@ -138,7 +138,7 @@ class Dispatcher:
             clock.pause(pace)
 
     def _nap(self) -> float:
-        if self._feed.busy or (self._feed.held and self._may_claim(clock.monotonic())):
+        if self._feed.busy:
             return 0.0
         if self._hand.buffered or self._batch:
             return SHORT_NAP
@@ -174,10 +174,8 @@ class Dispatcher:
         if self._draining.is_set():
             return False
         due = self._next_due is not None and self._next_due <= now
-        return due or self._feed.busy or self._may_claim(monotonic)
-
-    def _may_claim(self, monotonic: float) -> bool:
-        return self._look and self._hand.room(0, monotonic) != (0, 0)
+        may_claim = self._look and self._hand.room(0, monotonic) != (0, 0)
+        return due or may_claim or self._feed.busy
 
     # Gathering.
 
@@ -251,9 +249,9 @@ class Dispatcher:
         fresh = self._batch.ended or self._batch.orphans
         if room == (0, 0) or not (self._look or fresh):
             return []
-        self._feed.feed(db, now, sum(room))
-        claimed, self._look = self._hand.claim(db, room, self._ledger.worker_id, now)
-        self._look |= self._feed.held
+        claimed, self._look = self._hand.claim(
+            db, room, self._feed, self._ledger.worker_id, now
+        )
         return claimed
 
     def _keep_trying(self, waited: float) -> bool:

@@ -10,6 +10,7 @@ from jobd.core.claiming import SUSPECT, choose
 from jobd.core.job import EndedEarly, Isolation, Job, StopReason
 from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
 from jobd.daemon.attempt import Attempt, Ended
+from jobd.daemon.batch_feed import BatchFeed
 from jobd.daemon.buffer import BufferRoom
 from jobd.daemon.crew import Crew
 from jobd.daemon.turn import Verdict
@@ -39,7 +40,12 @@ class Hand:
         return free, max(0, self._buffer_room.allowed(monotonic) - held)
 
     def claim(
-        self, db: sqlite3.Connection, room: tuple[int, int], worker_id: str, now: int
+        self,
+        db: sqlite3.Connection,
+        room: tuple[int, int],
+        feed: BatchFeed,
+        worker_id: str,
+        now: int,
     ) -> tuple[list[Job], bool]:
         """Claim what there is room for; returns it, and whether another look is worth it."""
         free, buffer = room
@@ -48,7 +54,7 @@ class Hand:
         limit = free + buffer + 2 * self._pool.size
         heads = claims.heads(db, limit, [name for name, left in queue_room.items() if left <= 0])
         choice = choose(
-            heads,
+            feed.in_line(db, heads, limit),
             free=free,
             buffer=buffer,
             handled=self._crew.handlers,
@@ -58,8 +64,10 @@ class Hand:
         if choice.without_handler:
             claims.set_aside_without_handler(db, choice.without_handler)
         claimed = claims.claim(db, choice.direct, choice.buffered, worker_id, now)
+        feed.claimed(db, claimed, now)
         self._claimed = frozenset(job.id for job in claimed)
-        return claimed, bool(choice.without_handler) or len(heads) == limit
+        more = bool(choice.without_handler) or len(heads) == limit or feed.has_more
+        return claimed, more
 
     def take(self, db: sqlite3.Connection, claimed: Sequence[Job], running: float) -> None:
         """Claimed jobs become attempts, and go to the workers."""

@@ -2,12 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Collection
 from typing import NamedTuple
 
-from jobd.core.claiming import SUSPECT
 from jobd.store.batch_moves import IS_OPEN
-from jobd.store.claims import OPEN_QUEUES
+from jobd.store.claims import CLAIMABLE, HEAD, Head
+from jobd.store.verbs import UNFED
 
 
 class OpenBatch(NamedTuple):
@@ -36,8 +35,7 @@ class OpenBatch(NamedTuple):
     started_at: int | None
     paused_by: str | None
     active_ms: int
-    ready: int
-    """How many of its items stand in line."""
+    queue_paused: int
     executing: int | None
     """How many executions are not over, where that is limited."""
 
@@ -52,13 +50,20 @@ class OpenBatch(NamedTuple):
 
     @property
     def goes_on(self) -> bool:
-        """Whether it may let items go."""
+        """Whether more of its items may begin."""
         return self.status != "paused" and self.ends_as is None and self.sealed_up_to > 0
+
+    @property
+    def places(self) -> int | None:
+        """How many more of its items may run, where that is limited."""
+        limit = self.concurrent_processing
+        return None if limit is None else limit - (self.executing or 0)
 
 
 _EXPRESSIONS = {
-    "ready": """(SELECT count(*) FROM job_queue AS j
-        WHERE j.batch_id = b.id AND j.ready = 1 AND j.status IN ('pending', 'retrying'))""",
+    "queue_paused": """EXISTS (
+        SELECT 1 FROM queues WHERE queues.name = b.queue AND paused_at IS NOT NULL
+    )""",
     "executing": """CASE WHEN concurrent_processing IS NOT NULL THEN (
         SELECT count(*) FROM job_queue AS j WHERE j.execution_over = 0 AND j.batch_id = b.id
     ) END""",
@@ -67,13 +72,12 @@ _OPEN = f"""
     SELECT {", ".join(_EXPRESSIONS.get(column, column) for column in OpenBatch._fields)}
     FROM batch_jobs AS b WHERE {IS_OPEN} ORDER BY id
 """
-_SINGLES = f"""
-    {OPEN_QUEUES}
-    SELECT EXISTS (
-        SELECT 1 FROM open_queue CROSS JOIN job_queue
-        WHERE ready = 1 AND queue = open_queue.name AND priority = :priority AND id > :after
-            AND batch_id IS NULL AND rescue_count < {SUSPECT}
-    )
+_HEADS = f"""
+    SELECT json_group_array(json_array({HEAD})) FROM (
+        SELECT * FROM job_queue
+        WHERE {UNFED} AND batch_id = :batch AND id <= :sealed_up_to AND {CLAIMABLE}
+        ORDER BY id LIMIT :limit
+    ) AS head
 """
 
 
@@ -88,32 +92,19 @@ def open_batches(db: sqlite3.Connection) -> list[OpenBatch]:
     return [OpenBatch(*row) for row in db.execute(_OPEN).fetchall()]
 
 
-def singles_wait(
-    db: sqlite3.Connection, priority: int, after: int, full: Collection[str]
-) -> bool:
-    """Whether jobs of no batch with this priority and ids above `after` could be claimed."""
-    values = {"priority": priority, "after": after, "full": json.dumps(list(full))}
-    return bool(db.execute(_SINGLES, values).fetchone()[0])
+def heads(db: sqlite3.Connection, batch: OpenBatch, limit: int) -> list[Head]:
+    """The next items of a batch that may be claimed, in input order."""
+    values = {"batch": batch.id, "sealed_up_to": batch.sealed_up_to, "limit": limit}
+    return [Head(*row) for row in json.loads(db.execute(_HEADS, values).fetchone()[0])]
 
 
-def let_go(db: sqlite3.Connection, batch: OpenBatch, items: int, now: int) -> list[int]:
-    """Put the next items of the batch in line, in input order; returns the ids of their jobs."""
-    rows = db.execute(
-        """UPDATE job_queue SET ready = 1 WHERE id IN (
-            SELECT id FROM job_queue
-            WHERE batch_id = ? AND ready = 0 AND due_at IS NULL
-                AND status IN ('pending', 'retrying') AND id <= ?
-            ORDER BY id LIMIT ?
-        ) RETURNING id""",
-        (batch.id, batch.sealed_up_to, items),
-    ).fetchall()
-    if rows and batch.status == "queued":
-        db.execute(
-            """UPDATE batch_jobs SET status = 'processing', updated_at = :now,
-            started_at = coalesce(started_at, :now) WHERE id = :id AND status = 'queued'""",
-            {"id": batch.id, "now": now},
-        )
-    return [job_id for (job_id,) in rows]
+def start(db: sqlite3.Connection, batch_id: int, now: int) -> None:
+    """The first items of a batch have been claimed."""
+    db.execute(
+        """UPDATE batch_jobs SET status = 'processing', updated_at = :now,
+        started_at = coalesce(started_at, :now) WHERE id = :id AND status = 'queued'""",
+        {"id": batch_id, "now": now},
+    )
 
 
 def pace_of(db: sqlite3.Connection, batch_id: int) -> str:

@@ -55,16 +55,6 @@ def end_as(
         WHERE id = :id AND ends_as IS NULL""",
         {"id": batch_id, "status": str(status), "reason": reason, "now": now},
     )
-    take_back(db, batch_id)
-
-
-def take_back(db: sqlite3.Connection, batch_id: int) -> None:
-    """Items that were let go and not claimed yet wait for the feeder again."""
-    db.execute(
-        """UPDATE job_queue SET ready = 0 WHERE batch_id = ? AND ready = 1
-        AND status IN ('pending', 'retrying')""",
-        (batch_id,),
-    )
 
 
 def finish(db: sqlite3.Connection, batch_id: int, now: int) -> Ended | None:

@@ -10,7 +10,7 @@ import sqlite3
 from jobd.core.batch import OPEN, BatchStatus
 from jobd.core.lifecycle import CANCEL, JobStatus
 from jobd.errors import Refused
-from jobd.store.batch_moves import end_as, get, reopen, take_back
+from jobd.store.batch_moves import end_as, get, reopen
 from jobd.store.reading import Record
 from jobd.store.requests import REVIVED, record_action
 from jobd.store.verbs import UNCOMMON, quoted
@@ -37,7 +37,6 @@ def pause(db: sqlite3.Connection, batch_id: int, now: int, actor: str, *, stop: 
             updated_at = :now WHERE id = :id""",
             {"id": batch_id, "now": now, "actor": actor},
         )
-        take_back(db, batch_id)
     if stop:
         _ask(db, batch_id, "release_requested_at", now)
     if changed or stop:
@@ -80,7 +79,7 @@ def cancel_slice(db: sqlite3.Connection, batch_id: int, now: int) -> bool:
     """Cancel some of the waiting items of a batch that is ending; False when none is left."""
     changed = db.execute(
         f"""UPDATE job_queue SET status = '{CANCEL.target}', completed_at = :now,
-        cancel_requested_at = :now, ready = 0, due_at = NULL
+        cancel_requested_at = :now, due_at = NULL
         WHERE id IN (
             SELECT id FROM job_queue WHERE batch_id = :id AND status IN ('pending', 'retrying')
                 AND EXISTS (SELECT 1 FROM batch_jobs WHERE id = :id AND ends_as IS NOT NULL)

@@ -1,8 +1,8 @@
 """Making batches: in slices, so that nobody waits long for the write lock; all items or none.
 
-An item is a job that is not ready until the daemon feeds it. Items above `sealed_up_to` are not
-fed, so that what was put in so far can be taken out again, by its maker or, when that has died,
-by the daemon. `sealed_at` is NULL while someone puts items in.
+An item is a job that is never `ready`, and is claimed by what its batch says. Items above
+`sealed_up_to` are not, so that what was put in so far can be taken out again, by its maker or,
+when that has died, by the daemon. `sealed_at` is NULL while someone puts items in.
 
 Every verb runs inside one `transaction()`.
 """
@@ -60,7 +60,7 @@ def create(db: sqlite3.Connection, new: NewBatch, now: int, actor: str) -> int:
 
 
 def open_up(db: sqlite3.Connection, batch_id: int, now: int) -> None:
-    """Let items be appended; until it is sealed again, only those from before are fed.
+    """Let items be appended; until it is sealed again, only those from before run.
 
     Raises:
         NotFound, Refused: there is no such batch, it has ended or is ending, or someone else
@@ -106,7 +106,7 @@ def _packed(item: NewItem) -> str:
 
 
 def seal(db: sqlite3.Connection, batch_id: int, now: int) -> None:
-    """All items are in: the daemon may feed them. One row, however many items there are.
+    """All items are in: they may run. One row, however many items there are.
 
     A batch whose items have all ended, or that has none, ends with it.
 

@@ -2,7 +2,8 @@
 
 `ready` is 1 exactly for rows that may be claimed. Rows that wait for a time have `due_at` and are
 promoted when it comes; rows whose job type has no handler have neither and wait for a daemon that
-has one. So a claim never walks over jobs that it cannot take.
+has one. So a claim never walks over jobs that it cannot take. Items of batches are never `ready`:
+they are claimed by what their batch says (`store/batch_feed.py`).
 """
 
 import json
@@ -38,7 +39,7 @@ class Head(NamedTuple):
     """Since when it might run; None when nobody knows, as after an operator's retry."""
 
 
-OPEN_QUEUES = """
+_OPEN_QUEUES = """
     WITH RECURSIVE named(name) AS (
         -- A queue that is NULL, by another hand, must not hide the rest.
         SELECT min(queue) FROM job_queue WHERE ready = 1 AND queue >= ''
@@ -64,38 +65,38 @@ _EXPRESSIONS = {
         ELSE coalesce(head.next_retry_at, head.scheduled_at) END""",
 }
 # Always so, unless another hand wrote the row: it must not stand in front of the line for ever.
-_CLAIMABLE = f"""execution_over = 1 AND attempt BETWEEN 0 AND 1000000000
+CLAIMABLE = f"""execution_over = 1 AND attempt BETWEEN 0 AND 1000000000
     AND status IN ({quoted(CLAIM.sources)})"""
-_HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Head._fields)
+HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Head._fields)
 # One value with all of them: each step of a statement gives the interpreter's lock away, and a
 # busy handler keeps it for milliseconds.
 _HEADS = f"""
-    {OPEN_QUEUES}
-    SELECT json_group_array(json_array({_HEAD})) FROM (
+    {_OPEN_QUEUES}
+    SELECT json_group_array(json_array({HEAD})) FROM (
         SELECT j.* FROM open_queue CROSS JOIN job_queue AS j
         WHERE j.id IN (
             SELECT id FROM job_queue
-            WHERE ready = 1 AND queue = open_queue.name AND {_CLAIMABLE}
+            WHERE ready = 1 AND queue = open_queue.name AND {CLAIMABLE}
             ORDER BY priority DESC, id LIMIT :limit
         )
         ORDER BY j.priority DESC, j.id LIMIT :limit
     ) AS head
 """
 _ONLY_QUEUE = f"""
-    SELECT json_group_array(json_array({_HEAD})) FROM (
-        SELECT * FROM job_queue WHERE ready = 1 AND queue = :queue AND {_CLAIMABLE}
+    SELECT json_group_array(json_array({HEAD})) FROM (
+        SELECT * FROM job_queue WHERE ready = 1 AND queue = :queue AND {CLAIMABLE}
         ORDER BY priority DESC, id LIMIT :limit
     ) AS head
 """
-_NAMES = f"{OPEN_QUEUES} SELECT name FROM open_queue LIMIT 2"
+_NAMES = f"{_OPEN_QUEUES} SELECT name FROM open_queue LIMIT 2"
 
 _CLAIM = f"""
     UPDATE job_queue SET
         status = '{CLAIM.target}', attempt = attempt + 1, worker_id = :worker_id,
         claimed_at = :now, started_at = :started_at, completed_at = NULL,
         ready = 0, due_at = NULL, execution_over = 0
-    WHERE id IN (SELECT value FROM json_each(:chosen)) AND +ready = 1 AND execution_over = 1
-        AND status IN ({quoted(CLAIM.sources)})
+    WHERE id IN (SELECT value FROM json_each(:chosen)) AND (+ready = 1 OR batch_id IS NOT NULL)
+        AND execution_over = 1 AND status IN ({quoted(CLAIM.sources)})
 """
 _TAKEN = f"""
     SELECT j.id FROM json_each(:chosen) AS head JOIN job_queue AS j
@@ -166,7 +167,7 @@ def _long_payloads(db: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]
 
 
 def promote_due(db: sqlite3.Connection, now: int) -> int:
-    """Make up to 1,000 rows ready whose time has come, items of batches for their feeder; returns
+    """Let up to 1,000 rows be claimed whose time has come: `ready`, unless they are items; returns
     how many."""
     rows = db.execute(
         """
@@ -266,7 +267,7 @@ def depth(db: sqlite3.Connection) -> tuple[int, int | None]:
     ).fetchone()[0]
     oldest = db.execute(
         f"""
-        {OPEN_QUEUES}
+        {_OPEN_QUEUES}
         SELECT min((
             SELECT {READY_SINCE} FROM job_queue WHERE ready = 1 AND queue = open_queue.name
             ORDER BY priority DESC, id LIMIT 1
@@ -282,7 +283,7 @@ def next_in_line(db: sqlite3.Connection) -> list[Record]:
     return records(
         db,
         f"""
-        {OPEN_QUEUES}
+        {_OPEN_QUEUES}
         SELECT queue, id, job_type, {READY_SINCE} AS ready_since
         FROM open_queue CROSS JOIN job_queue ON id = (
             SELECT id FROM job_queue WHERE ready = 1 AND queue = open_queue.name

@@ -18,7 +18,7 @@ _WAITS_FOR_NO_TIME = "ready = 0 AND due_at IS NULL AND status IN ('pending', 're
 WITHOUT_HANDLER = f"{_WAITS_FOR_NO_TIME} AND batch_id IS NULL"
 """The condition of the index job_queue_without_handler."""
 UNFED = f"{_WAITS_FOR_NO_TIME} AND batch_id IS NOT NULL"
-"""Items that their batch has not let go yet: in the index job_queue_batch_waiting."""
+"""Items that wait for their turn in their batch: in the index job_queue_batch_waiting."""
 
 
 def quoted(statuses: Sequence[JobStatus]) -> str:

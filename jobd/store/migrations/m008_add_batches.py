@@ -76,7 +76,7 @@ CREATE TABLE batch_checkpoints (
 ) STRICT
 """
 
-# Items of a batch wait for its feeder and not for a handler: they have an index of their own.
+# Items wait for what their batch allows and not for a handler: they have an index of their own.
 OLD_WITHOUT_HANDLER = """CREATE INDEX job_queue_without_handler ON job_queue (job_type)
     WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')"""
 
@@ -84,7 +84,7 @@ INDEXES = (
     """CREATE INDEX job_queue_without_handler ON job_queue (job_type)
     WHERE ready = 0 AND due_at IS NULL AND status IN ('pending', 'retrying')
     AND batch_id IS NULL""",
-    """CREATE INDEX job_queue_batch_waiting ON job_queue (batch_id, ready, due_at)
+    """CREATE INDEX job_queue_batch_waiting ON job_queue (batch_id, due_at)
     WHERE batch_id IS NOT NULL AND status IN ('pending', 'retrying')""",
     """CREATE UNIQUE INDEX batch_jobs_open_name ON batch_jobs (name)
     WHERE status IN ('queued', 'processing', 'paused')""",
