@@ -158,6 +158,25 @@ def test_the_walk_through_goes_as_written(walk: Typist) -> None:
     said = walk.type(path + blocks("Care of the file", "sh")[0])
     assert any(walk.clone.glob("jobd-*.db"))
     assert (walk.clone / "big.txt.gz").exists()
+    check_batches(walk)
     for command in re.findall(r"`(jobd [^`]+)`", section("Look around")):
         if not re.match("jobd (cancel|release|retry|queue|migrate)", command):
             walk.type(path + command.replace("ID…", "1 3").replace("ID", "4"))
+
+
+def check_batches(walk: Typist) -> None:
+    """The chapter on batches: a program and a handler for each item, results as sha256sum's own."""
+    said = walk.type(blocks("Batches", "sh")[0])
+    assert re.search(r"durations +median", said)
+    ours = sorted((walk.clone / "sums.txt").read_text().splitlines())
+    theirs = walk.type("find jobd -name '*.py' -print0 | xargs -0 sha256sum")
+    assert ours == sorted(theirs.splitlines())
+    (walk.clone / "batch.py").write_text(blocks("Batches", "python")[0])
+    assert walk.type(".venv/bin/python batch.py") == "2\n"
+
+
+def test_the_examples_of_batches_can_be_typed() -> None:
+    """Each line that feeds a batch is one that the command line understands."""
+    for line in blocks("Batches", "sh")[1].splitlines():
+        words = shlex.split(line.rpartition(" | jobd ")[2] or line)
+        build_parser().parse_args(words[words.index("batch") :])
