@@ -151,7 +151,7 @@ class Dispatcher:
         self.last_turn = monotonic
         self.claims_no_more = self._draining.is_set()
         self._gather()
-        self._notice_others()
+        others_wrote = self._notice_others()
         if not self._has_to_write(now, monotonic):
             self._checkpointer.when_quiet(monotonic)
             return
@@ -167,6 +167,9 @@ class Dispatcher:
             return
         batch, self._batch = self._batch, Batch()
         self._after_commit(batch, applied, claimed, monotonic)
+        if others_wrote:
+            # Else producer and daemon would take turns with one job each, and a sync for each.
+            self._not_before = clock.monotonic() + BETWEEN_COMMITS
 
     def _has_to_write(self, now: int, monotonic: float) -> bool:
         if self._batch:
@@ -208,11 +211,11 @@ class Dispatcher:
         ids = list(held) if self._draining.is_set() else self._hand.held_too_long(self._running())
         self._batch.ended += self._hand.give_back(ids)
 
-    def _notice_others(self) -> None:
-        """See what other processes committed: new jobs, requests, pauses."""
+    def _notice_others(self) -> bool:
+        """See what other processes committed: new jobs, requests, pauses; whether they did."""
         version = self._database.data_version()
         if version == self._seen_version:
-            return
+            return False
         self._seen_version = version
         self._look = True
         self._checkpointer.others_wrote()
@@ -225,6 +228,7 @@ class Dispatcher:
         if self._hand.attempts:
             asked = requests.requested(db, self._ledger.worker_id)
             self._hand.tell_to_stop(asked, self._running())
+        return True
 
     # Writing.
 

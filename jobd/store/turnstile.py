@@ -14,7 +14,9 @@ from pathlib import Path
 from jobd import clock
 from jobd.store.files import create_file
 
-TRY_EVERY = 0.000_5
+FIRST_WAIT = 0.000_02
+LONGEST_WAIT = 0.000_15
+"""Seconds between tries: whoever is next must not sleep while the turn is free."""
 PATIENCE = 0.25
 _AT_ONCE = LOCK_EX | LOCK_NB
 
@@ -68,7 +70,7 @@ class Turnstile:
 
 
 def _lock(descriptor: int) -> bool:
-    deadline = None
+    deadline, wait = None, FIRST_WAIT
     while True:
         try:
             flock(descriptor, _AT_ONCE)
@@ -77,6 +79,7 @@ def _lock(descriptor: int) -> bool:
             deadline = deadline or now + PATIENCE
             if now >= deadline:
                 return False
-            clock.pause(TRY_EVERY)
+            clock.pause(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
         else:
             return True
