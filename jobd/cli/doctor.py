@@ -19,7 +19,17 @@ from jobd.core.config import relations
 from jobd.core.findings import Finding, Level, fail, ok, warn
 from jobd.core.health import judge
 from jobd.core.version import VERSION
-from jobd.errors import DONE, FAILED, ConfigurationError, JobdError, NoAccess, NoDatabase
+from jobd.errors import (
+    DONE,
+    FAILED,
+    ConfigurationError,
+    DatabaseBusy,
+    DatabaseFull,
+    DatabaseUnavailable,
+    JobdError,
+    NoAccess,
+    NoDatabase,
+)
 from jobd.store import examination, measuring, overview, sizes
 from jobd.store.access import no_access
 from jobd.store.connection import Database
@@ -123,10 +133,6 @@ def _around(path: Path) -> Iterator[Finding]:
                    "second late", f"restart the daemon, pid {pid}")
     elif alive:
         yield ok("socket", "the daemon listens")
-    working = examination.working_daemon(path)
-    if working is not None and not alive:
-        yield fail("daemon", f"pid {working} works on the database, but its lock, {path}.daemon, "
-                   "was removed or replaced", f"restart the daemon, pid {working}")
     for waiting in examination.waiting_daemons(path):
         yield warn("daemon", f"pid {waiting} waits to take over from pid {pid}",
                    f"`kill {waiting}`, unless it is meant to")
@@ -139,6 +145,12 @@ def _database(found: Settings, *, full: bool) -> Iterator[Finding]:
         yield warn("database", str(error), "jobd run")
     except NoAccess:
         raise
+    except DatabaseBusy as error:
+        yield fail("database", str(error), "end that process, or its transaction")
+    except DatabaseFull as error:
+        yield fail("database", str(error), "free some space")
+    except DatabaseUnavailable as error:
+        yield fail("database", str(error))
     except JobdError as error:
         yield fail("database", str(error), "put a backup in its place, or name another with --db")
     else:

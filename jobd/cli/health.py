@@ -18,6 +18,7 @@ from jobd.cli.outlets import outlet_problems
 from jobd.cli.table import print_json, printable
 from jobd.cli.tail import log_file
 from jobd.core.config import Config
+from jobd.core.findings import Level, disk
 from jobd.core.health import Health, HealthFacts, judge
 from jobd.core.log_line import read_event
 from jobd.core.presence import Presence
@@ -29,9 +30,13 @@ from jobd.errors import (
     NO_DAEMON,
     ConfigurationError,
     DatabaseBusy,
+    DatabaseFull,
+    DatabaseUnavailable,
+    NoAccess,
     NoDatabase,
     NotFound,
 )
+from jobd.store import examination, measuring
 from jobd.store.health_facts import health_facts
 from jobd.store.presence import presence, with_writer
 
@@ -81,9 +86,12 @@ def _by_database(found: Settings) -> Health:
         text = f"{str(error).partition(';')[0]}, so no daemon works on it."
         text = text[0].upper() + text[1:]
         return Health([Problem(State.DOWN, "no_database", text, "jobd run")], "no database")
-    except DatabaseBusy as error:
-        return Health([Problem(State.DOWN, "database_locked", f"{error}.", "jobd doctor")],
-                      "locked")
+    except NoAccess:
+        raise
+    except (DatabaseBusy, DatabaseFull, DatabaseUnavailable) as error:
+        cause = "database_locked" if isinstance(error, DatabaseBusy) else "database"
+        return Health([Problem(State.DOWN, cause, f"{error}.", "jobd doctor")],
+                      "the database cannot be read")
 
 
 def _judged(found: Settings, db: sqlite3.Connection, seen: Presence) -> Health:
@@ -114,7 +122,12 @@ def _startable(problem: Problem, wrong: Problem | None) -> Problem:
 
 
 def _of_outlets(found: Settings, facts: HealthFacts) -> Iterator[Problem]:
-    """Alerts and measurements that reach nobody."""
+    """Alerts and measurements that reach nobody, and no room to write."""
+    place = found.db.parent
+    space = disk(measuring.disk_free(place), examination.inodes_free(place), 0)
+    if space.level is Level.FAIL:
+        yield Problem(State.DEGRADED, "disk_space",
+                      f"The disk is full: {space.message} in {place}.", "jobd doctor")
     daemon = facts.daemon
     started = daemon["started_at"] if daemon and facts.presence.is_of(daemon) else None
     for outlet, text in outlet_problems(found.config, facts.now, started):

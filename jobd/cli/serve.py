@@ -49,10 +49,27 @@ def serve(args: argparse.Namespace) -> int:
     refuse_network(found.db)
     lock = DaemonLock(found.db)
     _take(lock, found.db, systemd, wait=not args.no_wait)
+    keeper = Keeper(found, {**_flags(args), "db": args.db and str(args.db)}, environment)
+    try:
+        status = _work(found, read, keeper, systemd)
+    except errors.JobdError as error:
+        keeper.ended(error.exit_status, str(error).partition("\n")[0])
+        raise
+    # A handler may have put anything in the place of the streams.
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Threads that would not stop must not hold up the exit; what they ran is marked as left.
+    os._exit(status)
+
+
+def _work(
+    found: Settings, read: Callable[[], Settings], keeper: Keeper, systemd: Systemd
+) -> int:
+    """Be the daemon, whose lock is held, until it ends; its exit status."""
     share_streams()
     handlers = _handlers(found.config)
     writer = start_log(found.config)
-    keeper = Keeper(found, {**_flags(args), "db": args.db and str(args.db)}, environment)
 
     def reload() -> Config:
         again = read()
@@ -67,12 +84,7 @@ def serve(args: argparse.Namespace) -> int:
         keeper.ended(status, daemon.why)
     finally:
         writer.stop(LAST_LINES)
-    # A handler may have put anything in the place of the streams.
-    with suppress(Exception):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    # Threads that would not stop must not hold up the exit; what they ran is marked as left.
-    os._exit(status)
+    return status
 
 
 def _handlers(config: Config) -> Mapping[str, Handler]:

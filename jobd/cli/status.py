@@ -103,7 +103,7 @@ def _daemon(newest: Record | None, seen: Presence) -> str:
         how = "active" if seen.moves(newest) else "stands still"
         return f"{how}, pid {seen.pid or 'unknown'}{started}"
     if newest is None:
-        return "none has run yet; `jobd run` starts one"
+        return seen.last_words or "none has run yet; `jobd run` starts one"
     last = ago(newest["stopped_at"] or newest["seen_at"], now)
     return f"none is active; the last one, pid {newest['pid']}, was last seen {last}" \
         + (f"; {seen.last_words}" if seen.last_words else "")

@@ -186,7 +186,7 @@ def integrity(problems: Sequence[str], *, finished: bool, seconds: float) -> Fin
 _OF_THE_DAEMON = ("no_daemon", "not_ready", "silent_daemon", "frozen_daemon")
 _ABOUT = {
     **dict.fromkeys(_OF_THE_DAEMON, "daemon"), "zombie": "executions", "old_head": "queues",
-    "without_handler": "handlers", "database_locked": "database",
+    "without_handler": "handlers", "database_locked": "database", "lock_lost": "daemon",
 }
 
 
@@ -201,7 +201,7 @@ def live(health: Health, *, work_waits: bool, died: bool = False) -> Iterator[Fi
         nobody = each.cause == "no_daemon"
         more = (" It died, and did not sign off." if nobody and died else "") + \
             (" Jobs wait for one." if nobody and work_waits else "")
-        fails = each.cause == "database_locked" or each.state is State.DOWN
+        fails = each.cause in ("database_locked", "lock_lost") or each.state is State.DOWN
         make = fail if fails and (not nobody or more) else warn
         yield make(_ABOUT.get(each.cause, "workers"), each.text + more, each.next_command)
     if not any(each.cause in _OF_THE_DAEMON for each in health.problems):

@@ -53,7 +53,8 @@ class Presence:
     `pid` is what the lock's holder wrote, `pid_here` its pid in our namespace where the system
     tells, `waker` the command that lets a halted one go on, `silent_ms` the age of its last sign
     of life, `writer` another process that has held the database's write lock for long, and
-    `last_words` how the last daemon ended, where none is there and that one said so.
+    `last_words` how the last daemon ended, where none is there and that one said so. `lock_lost`
+    is one that works, while its lock's file was removed or replaced.
     """
 
     alive: bool = False
@@ -64,6 +65,7 @@ class Presence:
     silent_ms: int | None = None
     writer: Holder | None = None
     last_words: str = ""
+    lock_lost: bool = False
 
     def is_of(self, daemon: Mapping[str, Any] | None) -> bool:
         """Whether the lock is held by the daemon of this row, which has begun to work."""
@@ -118,6 +120,13 @@ def of_daemon(seen: Presence, daemon: Mapping[str, Any] | None, now: int) -> Ite
         yield _nobody(seen, daemon, now)
     elif still := list(stands_still(seen, daemon)):
         yield from still
+    elif seen.lock_lost:
+        yield Problem(
+            State.DEGRADED, "lock_lost",
+            f"Pid {seen.pid} works on the database, but the file of its lock, which ends in "
+            ".daemon, was removed or replaced: others take it for dead. Restart it.",
+            f"kill {seen.pid}",
+        )
     elif daemon is None or not seen.is_of(daemon):
         yield Problem(
             State.DEGRADED, "not_ready",
@@ -137,6 +146,6 @@ def _nobody(seen: Presence, daemon: Mapping[str, Any] | None, now: int) -> Probl
     at = daemon and (daemon["stopped_at"] or daemon["seen_at"])
     last = f"the last one, pid {daemon['pid']}, was last seen {lasted(now - at)} ago" \
         if daemon and at else "none has ever run"
-    if daemon and seen.last_words:
+    if seen.last_words:
         last += f"; {seen.last_words}"
     return Problem(State.DOWN, "no_daemon", f"No daemon is active; {last}.", "jobd run")

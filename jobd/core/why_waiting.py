@@ -89,7 +89,8 @@ def no_daemon(facts: Facts) -> str:
     last = facts.daemon
     start = "start one" if facts.obstacle is None else f"none can start. {facts.obstacle.text}"
     if last is None:
-        return f"No daemon has run on this database yet: {start.rstrip('.')}."
+        tried = f" ({facts.last_words})" if facts.last_words else ""
+        return f"No daemon has run on this database yet{tried}: {start.rstrip('.')}."
     seen = last["stopped_at"] or last["seen_at"]
     was = f"the last one, pid {last['pid']}, was last seen {age(facts.now, seen)}"
     if facts.last_words:

@@ -14,7 +14,9 @@ _BESIDE = ("", "-wal", "-shm", ".daemon", ".turn", ".line")
 
 def no_access(database: Path) -> NoAccess | None:
     """The error that says so in one sentence; None when nothing refuses this user."""
-    for place, needed in _needed(database):
+    for place, wanted in _needed(database):
+        # What nobody may write, root neither, is not this user's trouble.
+        needed = wanted & ~os.W_OK if _is_read_only(place) else wanted
         if not os.access(place, needed, effective_ids=True):
             return NoAccess(_sentence(place, needed))
     return None
@@ -32,6 +34,13 @@ def _needed(database: Path) -> Iterator[tuple[Path, int]]:
         path = Path(f"{database}{suffix}")
         if path.exists():
             yield path, os.R_OK | os.W_OK
+
+
+def _is_read_only(place: Path) -> bool:
+    try:
+        return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def _sentence(place: Path, needed: int) -> str:

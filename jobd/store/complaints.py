@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jobd import errors
 from jobd.store.access import no_access
+from jobd.store.kernel_locks import excluder, holder, write_lock_holder
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | N
     name = error_name(error)
     if is_busy(error):
         return errors.DatabaseBusy(
-            f"{path} is locked by another process; nothing was written, try again"
+            f"{path} is locked by {_holder(path)}; nothing was written, try again"
         )
     if name in ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"):
         return errors.DatabaseFull(f"no space left for {path}; nothing was written")
@@ -72,6 +73,12 @@ def _translate(error: sqlite3.DatabaseError, path: Path) -> errors.JobdError | N
     if name.startswith(("SQLITE_PERM", "SQLITE_AUTH")):
         return errors.DatabaseUnavailable(f"{path}: {error} ({name})")
     return None
+
+
+def _holder(path: Path) -> str:
+    """Who holds what was needed now; it may have let go since."""
+    pid = excluder(path) or write_lock_holder(path)
+    return f"another process, {holder(pid)}" if pid and pid > 0 else "another process"
 
 
 _MISSING = re.compile(r"no such (table|column|index|trigger|view|function): (.+)")

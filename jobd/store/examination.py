@@ -12,6 +12,8 @@ from jobd.errors import ConfigurationError
 from jobd.poke import address, socket_path
 from jobd.store.attempt_files import attempts_directory
 from jobd.store.complaints import error_name
+from jobd.store.daemon_lock import lock_path
+from jobd.store.kernel_locks import flocks
 
 INSTRUCTIONS = 20_000
 """Steps of SQLite's machine between two looks at the clock."""
@@ -126,22 +128,5 @@ def socket_answers(database: Path) -> bool:
 
 def waiting_daemons(database: Path) -> list[int]:
     """Pids that wait for the daemon's lock, to take over when it is free."""
-    return [pid for waits, pid in _flocks(Path(f"{database}.daemon")) if waits]
-
-
-def working_daemon(database: Path) -> int | None:
-    """The pid that has locked the database file itself, as a daemon does for life."""
-    return next((pid for waits, pid in _flocks(database) if not waits), None)
-
-
-def _flocks(path: Path) -> Iterator[tuple[bool, int]]:
-    """(does it wait, pid) for each flock on the file, by /proc."""
-    try:
-        inode = path.stat().st_ino
-        lines = Path("/proc/locks").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        words = [word for word in line.split() if word != "->"]
-        if words[1] == "FLOCK" and words[5].rsplit(":", 1)[-1] == str(inode):
-            yield " -> " in line, int(words[4])
+    return [each.pid for path in (lock_path(database), database)
+            for each in flocks(path) if each.waits]

@@ -56,5 +56,5 @@ def last_words(database: Path) -> str:
         return ""
     why = str(found.ended.get("why") or "")[:LONGEST_WHY]
     status = found.ended.get("exit_status")
-    return f"it ended with exit status {status}, because {why}" if why else \
-        f"it was stopped, and ended with exit status {status}"
+    return f"pid {found.pid} ended with exit status {status}, because {why}" if why else \
+        f"pid {found.pid} was stopped, and ended with exit status {status}"

@@ -4,6 +4,7 @@ Looks at inodes only: opening a file of SQLite's and closing it would drop this 
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +69,11 @@ def locks_on(path: Path) -> list[KernelLock]:
 def _read(lines: list[str], found: os.stat_result) -> Iterator[KernelLock]:
     """Of file systems without a device of their own the list names another number than stat."""
     major, minor = os.major(found.st_dev), os.minor(found.st_dev)
-    here = f"{major:02x}:{minor:02x}:{found.st_ino}" if major else f":{found.st_ino}"
+    exact = f"{major:02x}:{minor:02x}:{found.st_ino}"
+    here = re.compile(re.escape(exact) if major else f"00:[0-9a-f]+:{found.st_ino}")
     for line in lines:
         words = [word for word in line.split() if word != "->"]
-        if len(words) == 8 and words[5].endswith(here):
+        if len(words) == 8 and here.fullmatch(words[5]):
             first = int(words[6]) if words[6].isdecimal() else 0
             yield KernelLock(words[1], words[3] == "WRITE", int(words[4]), first, " -> " in line)
 

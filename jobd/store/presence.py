@@ -27,11 +27,17 @@ def give_sign(database: Path) -> None:
 def presence(database: Path, now: int) -> Presence:
     """What can be seen without opening the database; `now` is in ms."""
     alive, pid = is_held(database)
+    here = _pid_here(database, pid) if alive else None
+    # A daemon locks the database's own file too, which nobody tidies away.
+    working = next((each.pid for each in flocks(database) if each.writes and not each.waits), None)
+    lost = bool(working) and working != here and (here is not None or not alive)
+    if lost:
+        alive, pid, here = True, working, working
     if not alive:
         return Presence(last_words=last_words(database))
-    here = _pid_here(database, pid)
     halt, waker = (None, None) if here is None else _halted(here)
-    return Presence(True, pid, here, halt, waker, _silent_ms(database, now))
+    silent = None if lost else _silent_ms(database, now)
+    return Presence(True, pid, here, halt, waker, silent, lock_lost=lost)
 
 
 def with_writer(seen: Presence, db: sqlite3.Connection, database: Path) -> Presence:

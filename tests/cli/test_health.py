@@ -1,9 +1,11 @@
 """`jobd health`: exit 0, 1 or 69, with what is wrong; from the database or from the log alone."""
 
 import json
+import os
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +175,31 @@ def test_a_missing_log_is_named(jobd: Jobd, tmp_path: Path) -> None:
     """Exit 1 is not a verdict then: it comes with a complaint."""
     status, out, err = jobd("health", "--from-log", str(tmp_path / "none"))
     assert (status, out, err) == (1, "", f"jobd: no file {tmp_path}/none\n")
+
+
+def test_a_database_that_somebody_keeps_for_himself_is_down(
+    jobd: Jobd, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a look is possible: the holder is named, by health and by doctor."""
+    store.register()
+    monkeypatch.setattr("jobd.store.opening.PATIENCE", 0.1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holder.execute("BEGIN EXCLUSIVE")
+        for verb, status in (("health", 69), ("doctor", 1), ("explain", 75)):
+            found = jobd(*([verb, "1"] if verb == "explain" else [verb]))
+            assert found[0] == status
+            assert f"locked by another process, pid {os.getpid()} (" in found[1] + found[2]
+
+
+def test_a_failed_start_is_told_where_a_daemon_is_missed(
+    jobd: Jobd, store: Store, path: Path
+) -> None:
+    """What the last start said is not only in its terminal or journal."""
+    (path.parent / "broken.py").write_text("def")
+    words = argv("--db", str(path), "run", "--handlers", "broken", "--path", str(path.parent))
+    assert subprocess.run(words, capture_output=True, timeout=60).returncode == 78
+    jobd("enqueue", "thumb")
+    for verb in ("health", "explain 1", "doctor"):
+        said = " ".join(jobd(*verb.split())[1].split())
+        assert "ended with exit status 78, because the handlers module broken does not" in said

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from jobd.cli.main import build_parser, main
+from jobd.store.access import no_access
 from jobd.store.opening import open_database
 from tests.cli.conftest import NOW
+from tests.faults.disk import mounted
 
 STRANGER = 65534
 GROUP = 1
@@ -122,3 +124,9 @@ def test_a_directory_that_cannot_be_made_is_named(
         status = main(["--db", str(state.parent / "new" / "jobd.db"), "enqueue", "thumb"])
     assert status == 78
     assert f"may not use {state.parent};" in capsys.readouterr().err
+
+
+def test_a_file_system_that_nobody_may_write_is_not_this_users_trouble(tmp_path: Path) -> None:
+    """It is told as read-only, and as permission denied to nobody."""
+    with mounted("-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)):
+        assert no_access(tmp_path / "jobd.db") is None

@@ -48,7 +48,10 @@ def test_a_daemon_whose_lock_file_was_removed_is_named(house: House) -> None:
     daemon = house.start()
     (house.root / "jobd.db.daemon").unlink()
     failed = [each for each in lines(house, expect=1)["daemon"] if each["level"] == "fail"]
-    assert f"pid {daemon.pid} works on the database" in failed[0]["message"]
+    assert f"Pid {daemon.pid} works on the database" in failed[0]["message"]
+    assert f"daemon pid {daemon.pid}" in house.cli("health", expect=1)
+    assert f"active, pid {daemon.pid}" in house.cli("status")
+    assert "No daemon" not in house.cli("explain", str(house.enqueue("quick", delay=60)))
 
 
 def test_a_socket_that_was_removed_is_told(house: House) -> None:

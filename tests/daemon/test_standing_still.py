@@ -102,8 +102,11 @@ def test_a_frozen_control_group_is_told_with_what_thaws_it(
     assert (halt, str(group) in str(waker)) == (presence.Halt.FREEZER, True)
 
 
-def test_a_write_lock_that_somebody_holds_is_told_with_the_holder(house: House) -> None:
+def test_a_write_lock_that_somebody_holds_is_told_with_the_holder(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its pid and what it was started as, by health, doctor, status and explain."""
+    monkeypatch.setattr(presence, "HELD_FOR", 0.2)
     daemon = house.start()
     waiting = house.enqueue("quick", delay=3_600)
     pid = os.getpid()
@@ -148,7 +151,7 @@ def test_why_a_daemon_ended_by_itself_is_told_by_who_looks_for_it(house: House) 
     why = "1 thread that would not stop, and pool.max_stuck_threads allows 0"
     for words, status in (("health", 69), ("doctor", 1), ("status", 0), (f"explain {job_id}", 0)):
         said = " ".join(house.cli(*words.split(), expect=status).split())
-        assert f"it ended with exit status 75, because it had {why}" in said, words
+        assert f"pid {daemon.pid} ended with exit status 75, because it had {why}" in said, words
     assert "would not stop when told to" in " ".join(house.cli("explain", str(job_id)).split())
     assert "LEFT" in (top := house.cli("top", "--once"))
     assert "its daemon is gone" in top
