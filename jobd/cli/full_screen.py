@@ -19,18 +19,22 @@ from jobd.errors import BadInput
 # The other page, no cursor, and no breaking of lines that are too long by a letter.
 ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
 LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class FullScreen:
-    """A context: inside it the terminal is ours. SIGINT stays KeyboardInterrupt."""
+    """A context: inside it the terminal is ours.
+
+    A signal that ends the view raises in `draw` or `wait` and nowhere else, so that it never comes
+    between us and the giving back of the terminal. SIGINT is KeyboardInterrupt there.
+    """
 
     def __init__(self, out: TextIO) -> None:
         if not out.isatty():
             raise BadInput("standard output is no terminal; --once prints one frame")
-        if os.environ.get("TERM", "dumb") == "dumb":
-            raise BadInput("this terminal cannot be drawn on (TERM is dumb); --once prints one "
-                           "frame")
+        if os.environ.get("TERM", "") in ("", "dumb"):
+            raise BadInput("this terminal cannot be drawn on (TERM is dumb or not set); --once "
+                           "prints one frame")
         self._out = out
         self._keys = sys.stdin.fileno() if sys.stdin.isatty() else None
         self._modes: list[Any] | None = None
@@ -39,31 +43,41 @@ class FullScreen:
         self._bell.setblocking(False)
         self._ringer.setblocking(False)
         self._old_fd = -1
+        self._ended_by: int | None = None
 
     def __enter__(self) -> "FullScreen":
         self._old_fd = signal.set_wakeup_fd(self._ringer.fileno(), warn_on_full_buffer=False)
         for number in ENDS:
-            self._handlers[number] = signal.signal(number, _end)
+            self._handlers[number] = signal.signal(number, self._end)
         self._handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, _nothing)
         self._handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._suspend)
-        self._take()
+        try:
+            self._take()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _value: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         try:
             self._give_back()
         finally:
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(self._old_fd)
-            self._bell.close()
-            self._ringer.close()
+            self._leave_signals()
+
+    def _leave_signals(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_fd)
+        self._bell.close()
+        self._ringer.close()
 
     def draw(self, lines: Sequence[str]) -> None:
         """Put these lines, each no wider than the terminal, over what is there."""
+        self._heed()
         self._write("\x1b[H" + "\x1b[K\r\n".join(lines) + "\x1b[K\x1b[J")
 
     def wait(self, timeout: float) -> str:
@@ -76,9 +90,19 @@ class FullScreen:
         ready, _, _ = select.select(watched, [], [], timeout)
         if bell in ready:
             self._bell.recv(4096)
+        self._heed()
         if self._keys is not None and self._keys in ready:
             return os.read(self._keys, 64).decode("ascii", "replace") or "q"
         return ""
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        self._ended_by = self._ended_by or number
+
+    def _heed(self) -> None:
+        if self._ended_by == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._ended_by is not None:
+            raise SystemExit(128 + self._ended_by)
 
     def _take(self) -> None:
         if self._keys is not None:
@@ -104,10 +128,6 @@ class FullScreen:
         os.kill(os.getpid(), signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, ours)
         self._take()
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
 """One frame of `jobd top`: lines that fit the terminal, made of one moment's state."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,9 +13,9 @@ from jobd.cli.terminal import (
     RED,
     YELLOW,
     Look,
-    cut,
     width_of,
 )
+from jobd.cli.top_layout import Cell, Line, Section, ending, painted, words, wrapped
 from jobd.core.durations import age
 from jobd.core.health import at_work
 from jobd.core.presence import Presence, stands_still
@@ -24,13 +24,9 @@ from jobd.core.pulse import ASCII_BARS, BARS, Beat, course, rates, share, sparkl
 from jobd.store.live import COUNTED, Live
 from jobd.store.reading import Record
 
-SPARKS = 45
+SPARKS, LEAST_SPARKS = 45, 8
 BAR = 12
-COLUMN = 24
-
-Cell = tuple[str, str]
-"""Text, and its colour."""
-Line = list[Cell]
+LEAST_PATH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,37 +41,14 @@ class Moment:
     trouble: str | None = None
 
 
-@dataclass(slots=True)
-class Section:
-    """A table with its heading."""
-
-    heading: Sequence[str]
-    rows: list[list[Cell]]
-    right: frozenset[int] = frozenset()
-    """Which columns stand to the right."""
-
-    def lines(self, number: int, look: Look) -> Iterator[Line]:
-        """The heading and the first `number` rows, aligned."""
-        rows = [[(look.safe(text), colour) for text, colour in row] for row in self.rows[:number]]
-        heads = [[(text, DIM) for text in self.heading]]
-        widths = [max(min(width_of(row[column][0]), COLUMN) for row in [*heads, *rows])
-                  for column in range(len(self.heading))]
-        last = len(widths) - 1
-        for row in [*heads, *rows]:
-            line: Line = []
-            for column, (text, colour) in enumerate(row):
-                fitted = text if column == last else cut(text, widths[column])
-                if column in self.right and width_of(text) < widths[column]:
-                    fitted = " " * (widths[column] - width_of(text)) + text
-                line += [(fitted, colour), ("  ", PLAIN)]
-            yield line
-
-
 def frame(
     moment: Moment, columns: int, lines: int, look: Look, *, foot: str = ""
 ) -> list[str]:
     """At most `lines` lines of at most `columns` columns, painted."""
-    head = [[(look.safe(text), colour) for text, colour in line] for line in _head(moment, look)]
+    safe = [[(look.safe(text), colour) for text, colour in line]
+            for line in _head(moment, columns, look)]
+    head = [part for line in safe for part in wrapped(line, columns)]
+    head = head[: max(lines // 2, 3)][: max(lines - bool(foot), 1)]
     sections = [each for each in _sections(moment, look) if each.rows]
     room = lines - len(head) - bool(foot)
     body: list[Line] = []
@@ -83,25 +56,13 @@ def frame(
     sections = sections[: max(room // 3, 0)]
     given = share(room - 2 * len(sections), [len(each.rows) for each in sections])
     for section, number in zip(sections, given, strict=True):
-        body += [[], *section.lines(number, look)]
+        body += [[], *section.lines(number, columns, look)]
     if foot:
         body += [[]] * (room - len(body)) + [[(foot, DIM)]]
-    return [_painted(line, columns, look) for line in [*head, *body][: max(lines, 1)]]
+    return [painted(line, columns, look) for line in [*head, *body][: max(lines, 1)]]
 
 
-def _painted(line: Line, columns: int, look: Look) -> str:
-    """As much of the line as fits."""
-    parts: list[str] = []
-    for text, colour in line:
-        if columns <= 0:
-            break
-        fitted = text if width_of(text) <= columns else cut(text, columns)
-        columns -= width_of(fitted)
-        parts.append(look.paint(fitted, colour))
-    return "".join(parts)
-
-
-def _head(moment: Moment, look: Look) -> Iterator[Line]:
+def _head(moment: Moment, columns: int, look: Look) -> Iterator[Line]:
     daemon = moment.live.daemon
     still = list(stands_still(moment.seen, daemon))
     if moment.seen.alive:
@@ -111,13 +72,16 @@ def _head(moment: Moment, look: Look) -> Iterator[Line]:
     else:
         state = ("no daemon is active", RED)
     time = f"{datetime.fromtimestamp(moment.now / 1000).astimezone():%H:%M:%S}"
-    yield [("jobd", BOLD), (f"  {time}  ", DIM), state, (f"  {moment.database}", DIM)]
-    yield _counts(moment)
-    yield _throughput(moment, look)
+    line = [("jobd", BOLD), (f"  {time}", DIM), (f"  {state[0]}", state[1])]
+    room = columns - 2 - sum(width_of(text) for text, _ in line)
+    path = ending(look.safe(moment.database), room, look)
+    yield [*line, (f"  {path}", DIM)] if room >= LEAST_PATH else line
     for each in still:
-        yield [(f"{each.next_command}   ", BOLD), (each.text, RED)]
+        yield [(f"{each.next_command}  ", BOLD), *words(f" {each.text}", RED)]
     if moment.trouble:
-        yield [(moment.trouble, RED)]
+        yield words(moment.trouble, RED)
+    yield _counts(moment)
+    yield _throughput(moment, columns, look)
 
 
 def _counts(moment: Moment) -> Line:
@@ -130,28 +94,30 @@ def _counts(moment: Moment) -> Line:
             (f"   {ready}{'+' * open_end} ready", PLAIN)]
     if ill:
         line.append((f"   {ill} not well", RED))
-    for name, words, colour in (
+    for name, what, colour in (
         ("waiting", "wait for a time", PLAIN), ("retrying", "retrying", PLAIN),
         ("without_handler", "without a handler", YELLOW), ("zombie", "zombies", RED),
         ("dead_letter", "dead letters", YELLOW), ("failed", "failed", PLAIN),
     ):
         number = read.counts.get(name, 0)
         if number:
-            line.append((f"   {number}{'+' * (number >= COUNTED)} {words}", colour))
+            line.append((f"   {number}{'+' * (number >= COUNTED)} {what}", colour))
     return line
 
 
-def _throughput(moment: Moment, look: Look) -> Line:
+def _throughput(moment: Moment, columns: int, look: Look) -> Line:
+    """The rates, and behind them the course of a quarter of an hour, as wide as there is room."""
     second = moment.now // 1000
     found, failing = rates(moment.beats, second), rates(moment.beats, second, failed=True)
-    bars = BARS if look.letters else ASCII_BARS
-    line = [
-        (f"{_rate(found.now)} now  {_rate(found.minute)} 1 min  {_rate(found.quarter)} 15 min  ",
-         PLAIN),
-        (sparkline(course(moment.beats, second, SPARKS), bars), CYAN),
-    ]
+    line = [(f"{_rate(found.now)} now", PLAIN), (f"  {_rate(found.minute)} 1 min", PLAIN),
+            (f"  {_rate(found.quarter)} 15 min", PLAIN)]
     if failing.quarter:
         line.append((f"  {_rate(failing.minute)} fail", YELLOW))
+    *_, last = wrapped(line, columns)
+    room = min(columns - 2 - sum(width_of(text) for text, _ in last), SPARKS)
+    if room >= LEAST_SPARKS:
+        bars = BARS if look.letters else ASCII_BARS
+        line.append((f"  {sparkline(course(moment.beats, second, room), bars)}", CYAN))
     return line
 
 
@@ -205,7 +171,8 @@ def _running(job: Record, moment: Moment, look: Look) -> list[Cell]:
     says = ["its daemon is gone"] if orphan else [state] if ill else []
     return [
         (str(job["id"]), colour), (str(job["job_type"]), colour), (str(job["queue"]), PLAIN),
-        (lasted(now - since), colour), (str(job["worker"] or waits), PLAIN),
+        (lasted(now - since), colour),
+        (str(job["worker"] or waits).removeprefix("JobWorker-"), PLAIN),
         (" ".join([*says, *_progress(job, look)]), colour),
     ]
 
@@ -216,7 +183,7 @@ def _progress(job: Record, look: Look) -> Iterator[str]:
         part = min(max(done / total, 0.0), 1.0)
         filled = round(BAR * part)
         full, empty = "█░" if look.letters else "#."
-        yield f"{full * filled}{empty * (BAR - filled)} {100 * part:3.0f} %"
+        yield f"{100 * part:3.0f} % {full * filled}{empty * (BAR - filled)}"
     elif done is not None:
         yield f"{done:g} done"
     if job["message"]:

@@ -17,6 +17,7 @@ from jobd import clock
 from jobd.cli.terminal import Look, cut, speaks_utf8, width_of
 from jobd.cli.top_frame import Moment, frame
 from jobd.core.presence import Presence
+from jobd.core.pulse import ASCII_BARS, BARS
 from jobd.store.live import Live
 from jobd.store.pulse import PulseWriter
 from tests.cli.conftest import Store
@@ -110,6 +111,33 @@ def test_a_frame_fits(columns: int, lines: int, letters: bool) -> None:
     text = "".join(drawn)
     assert text.isprintable()
     assert letters or text.isascii()
+
+
+@pytest.mark.parametrize("letters", [True, False])
+@pytest.mark.parametrize("columns", [40, 60, 80, 132, 200])
+@pytest.mark.parametrize("lines", [10, 24, 60])
+def test_no_word_and_no_number_is_cut_without_a_mark(
+    columns: int, lines: int, letters: bool
+) -> None:
+    """On a narrow terminal a row goes on in the next one, a column goes, or an ellipsis says so."""
+    look = Look(colours=False, letters=letters)
+    shown = moment(trouble="no database at the place where it was", database="/var/lib/jobd.db")
+    whole = {word for line in frame(shown, 2_000, 200, look) for word in line.split()}
+    drawn = frame(shown, columns, lines, look, foot="q quits")
+    bars = set(BARS + ASCII_BARS)
+    cut = [word for line in drawn for word in line.split()
+           if word not in whole | {"q", "quits"} and not set(word) <= bars]
+    assert [word for word in cut if "\u2026" not in word and "~" not in word] == []
+    assert drawn[0].split()[0] == "jobd"
+    assert drawn[-1] == "q quits"
+
+
+def test_a_narrow_head_goes_on_in_the_next_line() -> None:
+    """Nothing of the counts and the rates is lost, down to forty columns."""
+    text = " ".join(frame(moment(trouble=None), 40, 30, Look(colours=False, letters=True)))
+    for part in ("pid 77, up 5 s", "of 3 workers busy", "3 not well", "50000+ zombies", "1 min",
+                 "15 min", "fail"):
+        assert part in text
 
 
 def test_each_part_gets_its_lines() -> None:
@@ -300,9 +328,43 @@ def test_a_database_that_goes_away_is_told_and_the_view_goes_on(
     assert terminal.ended() == 0
 
 
-def test_a_dumb_terminal_is_not_drawn_on(top: Callable[..., Terminal]) -> None:
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_two_signals_at_once_give_the_terminal_back(
+    top: Callable[..., Terminal], ends: signal.Signals
+) -> None:
+    """The second finds it being given back already, and must not come between."""
+    terminal = drawn(top)
+    for number in (signal.SIGINT, ends):
+        os.kill(terminal.pid, number)
+    assert terminal.ended() != 0
+    assert terminal.is_as_before()
+    assert "Traceback" not in terminal.screen
+
+
+def test_a_signal_while_the_terminal_is_taken_gives_it_back(
+    top: Callable[..., Terminal], path: Path
+) -> None:
+    """Before the first frame there is something to give back already."""
+    (path.parent / "sitecustomize.py").write_text(
+        "import signal, jobd.cli.full_screen as screen\n"
+        "write = screen.FullScreen._write\n"
+        "def interrupted(self, text):\n"
+        "    write(self, text)\n"
+        "    if text == screen.ENTER:\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "screen.FullScreen._write = interrupted\n"
+    )
+    places = [str(path.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    terminal = top(env={"PYTHONPATH": os.pathsep.join(places)})
+    assert terminal.ended() == 143
+    assert terminal.pages == ["main", "other", "main"]
+    assert terminal.is_as_before()
+
+
+@pytest.mark.parametrize("name", ["dumb", ""])
+def test_a_dumb_terminal_is_not_drawn_on(top: Callable[..., Terminal], name: str) -> None:
     """It would only see escapes."""
-    terminal = top(env={"TERM": "dumb"})
+    terminal = top(env={"TERM": name})
     assert terminal.ended() == 2
     assert "--once prints one" in terminal.screen
     assert terminal.pages == ["main"]
