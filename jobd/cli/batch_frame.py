@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobd.cli.table import ago
 from jobd.cli.terminal import BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW, Look, cut, width_of
 from jobd.core.batch import OPEN, BatchStatus
 from jobd.core.batch_progress import per_time, progress_line, said
 from jobd.core.durations import format_duration
-from jobd.core.fingerprint import Group
+
+if TYPE_CHECKING:
+    from jobd.core.fingerprint import Group
 
 COLOURS = {
     BatchStatus.QUEUED: PLAIN, BatchStatus.PROCESSING: CYAN, BatchStatus.PAUSED: YELLOW,
@@ -26,7 +28,7 @@ class Moment:
     batch: dict[str, Any]
     """Its row, with `per_second` and `estimated_time_remaining`; None when nobody can tell."""
     running: Sequence[dict[str, Any]] = ()
-    failures: Sequence[Group] = ()
+    failures: Sequence["Group"] = ()
     looked_at: int | None = None
     """So many of its failed items the groups were made of, when not of all."""
     trouble: str | None = None

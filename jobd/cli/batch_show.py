@@ -4,9 +4,10 @@ import argparse
 import json
 import sqlite3
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobd import clock
 from jobd.cli.batch_frame import Moment, frame
@@ -16,8 +17,6 @@ from jobd.cli.table import print_json
 from jobd.cli.terminal import look_of, size
 from jobd.core.batch import OPEN, BatchStatus
 from jobd.core.batch_progress import Sample, pace
-from jobd.core.batch_report import failure_of
-from jobd.core.fingerprint import Group, Groups
 from jobd.core.presence import Presence, stands_still
 from jobd.core.shown import shown
 from jobd.errors import DONE
@@ -25,6 +24,9 @@ from jobd.store.batch_reading import failed, hindrance, named, running
 from jobd.store.overview import daemons
 from jobd.store.presence import presence
 from jobd.store.reading import Record, snapshot
+
+if TYPE_CHECKING:
+    from jobd.core.fingerprint import Group
 
 RUNNING = 20
 FAILURES = 500
@@ -63,11 +65,22 @@ def look_at(db: sqlite3.Connection, path: Path, name: str) -> Moment:
     if is_open:
         trouble = _of_daemon(presence(path, clock.now_ms()), newest) or trouble
     some = len(items) if len(items) < batch["failed_items"] else None
+    groups = _by_cause(items, batch["job_type"])
+    with_pace(batch, kept_pace(batch), len(executing), batch["active_ms"])
+    return Moment(clock.now_ms(), batch, executing, groups, some, trouble)
+
+
+def _by_cause(items: Sequence[Record], job_type: str) -> list["Group"]:
+    if not items:
+        return []
+    # Much to import for a batch in which nothing has failed.
+    from jobd.core.batch_report import failure_of
+    from jobd.core.fingerprint import Groups
+
     groups = Groups()
     for item in items:
-        groups.add(failure_of(item, batch["job_type"]))
-    with_pace(batch, kept_pace(batch), batch["active_ms"])
-    return Moment(clock.now_ms(), batch, executing, groups.largest_first()[:GROUPS], some, trouble)
+        groups.add(failure_of(item, job_type))
+    return groups.largest_first()[:GROUPS]
 
 
 def _of_daemon(seen: Presence, newest: Record | None) -> str | None:
@@ -77,10 +90,10 @@ def _of_daemon(seen: Presence, newest: Record | None) -> str | None:
     return next((f"{each.text} `{each.next_command}`" for each in stands_still(seen, newest)), None)
 
 
-def with_pace(batch: Record, samples: list[Sample], now: int) -> None:
+def with_pace(batch: Record, samples: list[Sample], executing: int, now: int) -> None:
     """Put into the row how fast it goes and how long it still takes; None is unknown."""
     going = batch["status"] == BatchStatus.PROCESSING and not batch["ends_as"]
-    found = pace(samples, batch["concurrent_processing"] or 1, now) if going else None
+    found = pace(samples, max(executing, 1), now) if going else None
     left = batch["total_items"] - batch["completed_items"] - batch["cancelled_items"]
     seconds = found.left(left) if found else None
     batch["per_second"] = found and found.per_second
@@ -106,6 +119,6 @@ def public(batch: Record) -> Record:
     return {name: value for name, value in batch.items() if name not in _HIDDEN}
 
 
-def _group(group: Group) -> dict[str, Any]:
+def _group(group: "Group") -> dict[str, Any]:
     public = (each.name for each in fields(group) if not each.name.startswith("_"))
     return shown({name: getattr(group, name) for name in public})

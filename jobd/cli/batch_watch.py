@@ -91,7 +91,7 @@ class Watched:
         if not self._samples or self._samples[-1][1] != moment.ended:
             self._samples = [*self._samples[-SAMPLES:], (at, moment.ended)]
         if at - self._samples[0][0] >= SEEN_ENOUGH_MS:
-            with_pace(moment.batch, self._samples, at)
+            with_pace(moment.batch, self._samples, len(moment.running), at)
 
 
 def _screen(watched: Watched, look: Look) -> Moment:

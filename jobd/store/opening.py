@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from jobd import clock, errors
-from jobd.store import schema
+from jobd.core.version import SCHEMA_VERSION
 from jobd.store.access import no_access
 from jobd.store.complaints import error_name, translated
 from jobd.store.connection import APPLICATION_ID, Database
-from jobd.store.shape import RECORDS_TABLE
 
 Check = Literal["none", "version", "drift"]
 
@@ -96,7 +95,7 @@ def _admit(database: Database, create: bool, check: Check, now: int) -> None:
 def _refuse_strangers(database: Database) -> None:
     owner = database.connection.execute("PRAGMA application_id").fetchone()[0]
     tables = _tables(database.connection)
-    ours = not tables or not tables.isdisjoint(("job_queue", RECORDS_TABLE))
+    ours = not tables or not tables.isdisjoint(("job_queue", "schema_migrations"))
     if owner not in (0, APPLICATION_ID) or (owner == 0 and not ours):
         raise errors.NotADatabase(
             f"{database.path} is another application's database "
@@ -107,6 +106,22 @@ def _refuse_strangers(database: Database) -> None:
 def _check(database: Database, check: Check) -> None:
     if check == "none":
         return
+    version = database.user_version()
+    if check == "drift" or version != SCHEMA_VERSION:
+        _compare(database, check)
+    if version != SCHEMA_VERSION:
+        # What was imported just now belongs to another jobd than what runs here.
+        raise errors.SchemaError(
+            f"{database.path} is schema version {version}, and this process began with a jobd "
+            f"that needs {SCHEMA_VERSION}: restart it"
+        )
+    database.schema_version = version
+
+
+def _compare(database: Database, check: Check) -> None:
+    # It imports every migration, and who finds what he needs has no use for them.
+    from jobd.store import schema
+
     misfit = schema.misfit(database.connection)
     found = [misfit] if misfit else []
     if check == "drift":
@@ -115,7 +130,6 @@ def _check(database: Database, check: Check) -> None:
         raise errors.SchemaError(
             "\n".join(f"{difference} [{database.path}]" for difference in found)
         )
-    database.schema_version = database.user_version()
 
 
 def _tables(db: sqlite3.Connection) -> set[str]:

@@ -64,7 +64,8 @@ class Next:
             file.write(f"\nfrom jobd.store.migrations.m{NEW:03}_next_version import NextVersion\n"
                        "MIGRATIONS = (*MIGRATIONS, NextVersion())\n")
         version = root / "jobd" / "core" / "version.py"
-        version.write_text('"""The next version."""\n\nVERSION = "99.0.0"\n')
+        version.write_text('"""The next version."""\n\nVERSION = "99.0.0"\n'
+                           f"SCHEMA_VERSION = {NEW}\n")
         self.env = in_front(root, house.env)
 
     def cli(self, *args: str, expect: int = 0) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobd import errors
+from jobd.core.version import SCHEMA_VERSION
 from jobd.store.connection import APPLICATION_ID
 from jobd.store.migrations import MIGRATIONS
 from jobd.store.migrator import MigrationManager
@@ -186,3 +187,18 @@ def test_a_client_notices_that_the_schema_moved(path: Path) -> None:
         moved = f"from version {LATEST} to 5"
         with pytest.raises(errors.SchemaChanged, match=moved), client.transaction():
             raise AssertionError("no write begins")
+
+
+def test_the_version_that_is_opened_without_a_look_is_the_last_migration() -> None:
+    """Who adds a migration writes its number in core/version.py too."""
+    assert SCHEMA_VERSION == LATEST == MIGRATIONS[-1].version
+
+
+def test_code_of_another_version_is_not_believed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade under a running application the new schema fits the new modules on disk,
+    but not what runs: it is refused."""
+    monkeypatch.setattr("jobd.store.opening.SCHEMA_VERSION", LATEST - 1)
+    with pytest.raises(errors.SchemaError, match="restart it"):
+        open_database(path, now=NOW)
