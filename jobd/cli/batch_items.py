@@ -2,7 +2,6 @@
 
 import argparse
 import sqlite3
-import sys
 from collections.abc import Iterator
 
 from jobd import clock
@@ -10,6 +9,7 @@ from jobd.cli.enqueue import whole
 from jobd.cli.list import number, print_array
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
+from jobd.cli.streams import complain
 from jobd.cli.table import ago, print_table
 from jobd.core.batch import ItemStatus
 from jobd.core.batch_report import duration_of
@@ -65,8 +65,8 @@ def _print_rows(found: Iterator[Record], limit: int) -> None:
     else:
         print("no items")
     if len(rows) == limit:
-        print(f"jobd: there may be more; --limit N shows more, --after {rows[-1]['position']} "
-              "the next", file=sys.stderr)
+        last = rows[-1]["position"]
+        complain(f"there may be more; --limit N shows more, --after {last} the next")
 
 
 def _row(item: Record, now: int) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobd import clock
 from jobd.cli import dead_retry
-from jobd.cli.list import number
+from jobd.cli.list import named, number
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
 from jobd.cli.table import ago, print_json, print_table, printable
@@ -61,9 +61,9 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the groups, the largest first."""
-    limit = number("limit", args.limit)
+    limit, filters = number("limit", args.limit), named(args)
     with opened(for_looking(args)) as database:
-        groups = grouped(database.connection, queue=args.queue, job_type=args.job_type)
+        groups = grouped(database.connection, **filters)
     found = groups.largest_first()
     if args.json:
         print_json([as_shown(group) for group in found[:limit]])

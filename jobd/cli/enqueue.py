@@ -148,7 +148,7 @@ def _file_bytes(path: Path, most: int) -> bytes:
             return file.read(most)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise BadInput(f"payload file {path} cannot be read: {why}") from None
+        raise BadInput(f"payload file {printable(str(path)):.200} cannot be read: {why}") from None
 
 
 def _decoded(content: bytes, where: str) -> str:

@@ -82,6 +82,9 @@ def command_of(args: argparse.Namespace) -> Command:
     Raises:
         BadInput: names what is wrong with it.
     """
+    for name in ("cwd", "stdin"):
+        if getattr(args, name) == "":
+            raise BadInput(f"--{name} is empty: name one, or leave it out")
     program, *rest = args.argv
     if "/" in program:
         program = os.path.abspath(program)
@@ -102,7 +105,7 @@ def variables(words: Iterable[str]) -> dict[str, str]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise BadInput(f"--env {word!r} is not NAME=VALUE")
+            raise BadInput(f"--env {word!r:.60} is not NAME=VALUE")
         found[name] = value
     return found
 
@@ -111,4 +114,4 @@ def codes(text: str) -> list[int]:
     try:
         return [int(each) for each in text.split(",")]
     except ValueError:
-        raise BadInput(f"--ok {text!r} is no list of exit codes such as 0,1") from None
+        raise BadInput(f"--ok {text!r:.60} is no list of exit codes such as 0,1") from None

@@ -171,7 +171,7 @@ def _recent(path: Path) -> list[str]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NotFound(f"no file {path}") from None
+        raise NotFound(f"no file {printable(str(path))}") from None
     try:
         return recent(descriptor, os.fstat(descriptor).st_size)
     finally:

@@ -12,6 +12,7 @@ from jobd.cli.options import for_looking
 from jobd.cli.streams import complain
 from jobd.cli.table import ago, as_json, print_table
 from jobd.core.lifecycle import JobStatus
+from jobd.core.names import check_name
 from jobd.core.shown import shown
 from jobd.errors import DONE, BadInput
 from jobd.store import reading
@@ -43,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     limit = number("limit", args.limit)
     fits = {
         "status": args.status and JobStatus(args.status),
-        "queue": args.queue,
-        "job_type": args.job_type,
+        **named(args),
         "batch": None if args.batch is None else number("batch", args.batch),
     }
     with opened(for_looking(args)) as database:
@@ -108,6 +108,14 @@ def _what(job: reading.Record, now: int) -> str:
         case "failed" | "timeout" | "zombie":
             return str(job["error_message"] or "")
     return ago(job["completed_at"], now) or ""
+
+
+def named(args: argparse.Namespace) -> dict[str, str | None]:
+    """The queue and the job type that a listing is narrowed to; BadInput for what is no name."""
+    return {
+        "queue": None if args.queue is None else check_name("queue", args.queue),
+        "job_type": None if args.job_type is None else check_name("job type", args.job_type),
+    }
 
 
 def number(what: str, text: str) -> int:

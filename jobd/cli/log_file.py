@@ -8,6 +8,7 @@ from typing import Protocol
 
 from jobd import clock
 from jobd.cli.streams import complain
+from jobd.cli.table import printable
 from jobd.errors import NotFound
 
 POLL = 0.1
@@ -93,7 +94,7 @@ class FileLines:
             descriptor = self._open()
         except FileNotFoundError:
             if not follow:
-                raise NotFound(f"no file {path}") from None
+                raise NotFound(f"no file {printable(str(path))}") from None
             complain(f"waiting for {path}")
         else:
             self._position = _end_of_lines(descriptor, whole=follow)

@@ -30,11 +30,11 @@ def run(args: argparse.Namespace) -> int:
     """Copy the captured bytes."""
     (job_id,) = job_ids([args.id])
     names = (args.stream,) if args.stream else STREAMS
+    asked = None if args.attempt is None else _number(args.attempt)
     with opened(for_looking(args)) as database:
         record = reading.job(database.connection, job_id)
         if record is None:
             raise NotFound(absent(job_id, reading.last_id(database.connection)))
-        asked = None if args.attempt is None else _number(args.attempt)
         if args.follow and (asked is None or asked == record["attempt"]):
             follow(database, job_id, names, asked)
             return DONE
@@ -56,5 +56,5 @@ def _no_attempt(job_id: int, number: int, latest: int) -> str:
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:12]) < 1 or len(text) > 9:
-        raise BadInput(f"{text!r} is no attempt; attempts are counted from 1")
+        raise BadInput(f"{text!r:.60} is no attempt; attempts are counted from 1")
     return int(text)

@@ -45,6 +45,9 @@ def _status(words: Sequence[str]) -> int:
         if not hasattr(args, "run"):
             parser.print_help()
             return errors.USAGE
+        for name in ("db", "config"):
+            if getattr(args, name) == "":
+                raise errors.BadInput(f"--{name} is empty: name a file, or leave it out")
         if args.json and hasattr(args, "no_json"):
             raise errors.BadInput(f"--json: {args.no_json}")
         status: int = args.run(args)

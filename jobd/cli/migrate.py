@@ -211,7 +211,7 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         old, sign, new = pair.partition("=")
         if not (old and sign and new):
-            raise BadInput(f"--map {pair}: write OLD=NEW, for example zombie=failed")
+            raise BadInput(f"--map {pair!r:.60}: write OLD=NEW, for example zombie=failed")
         found[old] = new
     return found
 

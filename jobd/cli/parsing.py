@@ -9,12 +9,16 @@ from typing import Any, NoReturn
 
 from jobd.errors import BadInput
 
+LONGEST = 300
+"""So much of a complaint of argparse, which quotes words whole, is said."""
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line as every other error: one sentence, status 2."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see `{self.prog} --help`")
+        said = message if len(message) <= LONGEST else f"{message[:LONGEST]}\u2026"
+        raise BadInput(f"{said}; see `{self.prog} --help`")
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None

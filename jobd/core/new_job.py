@@ -88,7 +88,7 @@ def _payload(payload: Mapping[str, Any] | None, limit: int) -> str:
 def check_isolation(value: Any) -> str | None:
     """Where a Python handler is to run: None leaves it to the handler and the configuration."""
     if value not in (None, "thread", "process"):
-        raise BadInput(f"isolation must be 'thread' or 'process', not {value!r}")
+        raise BadInput(f"isolation must be 'thread' or 'process', not {value!r:.60}")
     return None if value is None else str(value)
 
 

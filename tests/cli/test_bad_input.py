@@ -153,6 +153,20 @@ def test_an_unknown_id_is_named(jobd: Jobd, store: Any, verb: str) -> None:
         (["list", "--limit", "all"], "limit must be an integer from 1"),
         (["list", "--batch", "x"], "batch must be an integer"),
         (["wait", "1", "--timeout", "long"], "'long' is no duration"),
+        (["list", "--queue", ""], "queue '' is no name"),
+        (["list", "--type", "a\udcffb"], "job type 'a\\udcffb' is no name"),
+        (["dead", "--queue", "a\nb"], "queue 'a\\nb' is no name"),
+        (["run", "--workers", "9" * 5_000], "invalid int value: '999"),
+        (["demo", "--files", "9" * 5_000], "is no number from 1 to 100000"),
+        (["logs", "1", "--attempt", "9" * 5_000], "is no attempt"),
+        (["enqueue", "t", "--payload", "@a\nb"], "payload file a\\nb cannot be read"),
+        (["enqueue", "t", "--payload", "@" + "9" * 5_000], "cannot be read: File name too long"),
+        (["enqueue", "t", "--isolation", "9" * 5_000], "isolation must be"),
+        (["exec", "--env", "9" * 5_000, "--", "true"], "is not NAME=VALUE"),
+        (["exec", "--cwd", "", "--", "true"], "--cwd is empty"),
+        (["exec", "--stdin=", "--", "true"], "--stdin is empty"),
+        (["migrate", "down", "--map", "a\nb"], "--map 'a\\nb': write OLD=NEW"),
+        (["--config", "", "list"], "--config is empty"),
         (["queue", "pause", "a b"], "queue 'a b' is no name"),
         (["queue", "pause"], "NAME"),
         (["queue", "stop", "media"], "`jobd queue` has no verb 'stop'"),
@@ -160,11 +174,15 @@ def test_an_unknown_id_is_named(jobd: Jobd, store: Any, verb: str) -> None:
     ],
 )
 def test_usage_of_other_verbs(jobd: Jobd, path: Path, words: list[str], part: str) -> None:
-    """One sentence, not a page of usage."""
-    status, out, err = jobd(*words)
-    assert (status, out, err.count("\n")) == (USAGE, "", 1)
-    assert part in err
-    assert not path.exists()
+    """One sentence of bearable length, not a page of usage."""
+    check_refused(jobd(*words), USAGE, part, path)
+
+
+def test_an_empty_path_is_no_path(jobd: Jobd) -> None:
+    """As of a variable that is not set: another database must not be taken for the one meant."""
+    assert jobd("list", "--db=") == (
+        USAGE, "", "jobd: --db is empty: name a file, or leave it out\n"
+    )
 
 
 READERS = [["list"], ["show", "1"], ["history", "1"], ["status"], ["cancel", "1"], ["retry", "1"],
