@@ -216,11 +216,23 @@ class Batch:
 
 
 def _begin(door: Door, new: NewBatch, lock: BatchLock) -> Batch:
+    _finish_what_was_left(door, new.name)
     with door._connection() as database, database.transaction() as db:
         batch_id = batches.create(db, new, clock.now_ms(), actor())
         # Before the commit, or the daemon would find a batch on which nobody works.
         lock.take(batch_id)
     return Batch(door, batch_id, new.name)
+
+
+def _finish_what_was_left(door: Door, name: str) -> None:
+    """Take out what a maker that died has left under this name."""
+    with door._connection() as database:
+        found = batch_moves.find(database.connection, name)
+    if found is None or found["sealed_at"] is not None or found["status"] not in OPEN:
+        return
+    with suppress(errors.Refused), batch_lock(door.path) as lock:
+        lock.take(found["id"])
+        Batch(door, found["id"], name)._take_out()
 
 
 class _Slice:

@@ -5,18 +5,19 @@ a rest that lasts as long as the slice when nobody works, and nine times as long
 """
 
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jobd import clock
 from jobd.core.retention import Expiry, expiries, shortest
 from jobd.core.upkeep import Retention
+from jobd.daemon.batch_upkeep import BatchUpkeep
 from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
 from jobd.daemon.patience import Patience
 from jobd.daemon.report import Report
+from jobd.daemon.slices import Slice
 from jobd.daemon.sweeper import Sweep
 from jobd.errors import SchemaError
 from jobd.log import logger
@@ -28,7 +29,6 @@ INTERVAL = 1.0
 ENTERED_FOR = 0.8
 """Seconds after which a call returns; it goes on where it was at the next."""
 
-SLICE = 0.01
 TAKES = 15.0
 COMMITTED_WITHIN = 10.0
 LOOK_AGAIN = 0.005
@@ -38,34 +38,6 @@ CUT_AFTER = 3.0
 A_DAY = 86_400.0
 FREED = 1_000
 """So many deletions between two looks at whether pages should be given back."""
-
-
-class Slice:
-    """A small write that tells when it was made, and how long it took."""
-
-    def __init__(self, write: Callable[[sqlite3.Connection, Callable[[], bool]], None]) -> None:
-        self.took = 0.0
-        self.made = threading.Event()
-        self.error: sqlite3.IntegrityError | None = None
-        self._write = write
-        self._dropped = False
-
-    def __call__(self, db: sqlite3.Connection, _now: int) -> None:
-        """Called by the dispatcher, again when its transaction was rolled back."""
-        if self._dropped:
-            return
-        began = clock.monotonic()
-        try:
-            self._write(db, lambda: clock.monotonic() - began >= SLICE)
-        except sqlite3.IntegrityError as error:
-            # Some table of another hand refers to the jobs. The work of others goes on.
-            self.error = error
-        self.took = clock.monotonic() - began
-        self.made.set()
-
-    def drop(self) -> None:
-        """Nobody waits for it any more: do not write it."""
-        self._dropped = True
 
 
 class Upkeep:
@@ -82,6 +54,7 @@ class Upkeep:
         self._hand = hand
         self._report = report
         self._patience = Patience(clock.now_ms(), clock.monotonic(), clock.asleep())
+        self._batches = BatchUpkeep(path, self._make, self._committed)
         self._database: Database | None = None
         self._round: Iterator[None] | None = None
         self._next_round = 0.0
@@ -100,6 +73,8 @@ class Upkeep:
         """Work for a part of a second, if there is something to do."""
         now = clock.monotonic()
         self._cut_log(now)
+        if not self._report.waits_for:
+            self._batches.remove_abandoned(lambda: self._reading().connection)
         held = self._patience.holds(
             shortest(self._kept), clock.now_ms(), now, clock.asleep()
         )
@@ -134,6 +109,7 @@ class Upkeep:
         now = clock.now_ms()
         for each in expiries(self._kept, now):
             yield from self._walk(db, each, now)
+        yield from self._batches.prune(db, self._kept, now)
         yield from self._give_back(db)
         kept = self._kept.ended
         if kept is not None:

@@ -85,13 +85,15 @@ def reopen(db: sqlite3.Connection, batch_id: int, now: int) -> None:
     """Begin another run of a batch that had ended; one that is open stays as it is.
 
     Raises:
-        Refused: it is ending, or another batch of its name is open.
+        NotFound, Refused: there is no such batch, it is ending, or another of its name is open.
     """
     batch = get(db, batch_id)
     if batch["status"] in OPEN:
         if batch["ends_as"]:
             raise Refused(f"batch {batch['name']} is ending; wait until it has")
         return
+    if batch["sealed_at"] is None:
+        raise Refused(f"batch {batch['name']} is being deleted")
     held = find(db, batch["name"])
     if held is not None and held["status"] in OPEN:
         raise Refused(f"another batch {batch['name']} (id {held['id']}) is open")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from jobd.core.batch import OPEN, NewBatch, NewItem
 from jobd.errors import Refused
-from jobd.store.batch_moves import find, finish, get
+from jobd.store.batch_moves import IS_OPEN, find, finish, get
 from jobd.store.reading import Record, records
 from jobd.store.retention import delete_items
 
@@ -133,7 +133,10 @@ def take_out(db: sqlite3.Connection, batch_id: int, now: int) -> bool:
 
     Then the batch is as it was before: gone, or sealed with the items from before.
     """
-    found = records(db, "SELECT * FROM batch_jobs WHERE id = ? AND sealed_at IS NULL", (batch_id,))
+    found = records(
+        db, f"SELECT * FROM batch_jobs WHERE id = ? AND {IS_OPEN} AND sealed_at IS NULL",
+        (batch_id,),
+    )
     if not found:
         return True
     rows = db.execute(
@@ -161,8 +164,10 @@ def let_go(db: sqlite3.Connection, batch_id: int, now: int) -> None:
 
 
 def unsealed(db: sqlite3.Connection) -> list[int]:
-    """Batches to which someone adds items, or did when he died."""
-    rows = db.execute("SELECT id FROM batch_jobs WHERE sealed_at IS NULL ORDER BY id").fetchall()
+    """Open batches on whose items someone works, or did when it died."""
+    rows = db.execute(
+        f"SELECT id FROM batch_jobs WHERE {IS_OPEN} AND sealed_at IS NULL ORDER BY id"
+    ).fetchall()
     return [batch_id for (batch_id,) in rows]
 
 

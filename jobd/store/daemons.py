@@ -139,20 +139,24 @@ def save_checkpoints(
     db: sqlite3.Connection, checkpoints: Sequence[tuple[int, int, str]], now: int
 ) -> list[int]:
     """Keep (job id, attempt, JSON state) of attempts that still run; returns the ids kept."""
-    rows = db.execute(
-        """
-        INSERT INTO job_checkpoints (job_id, attempt, state, saved_at)
-        SELECT j.id, j.attempt, json_extract(value, '$[2]'), :now
-        FROM json_each(:rows) JOIN job_queue AS j ON j.id = json_extract(value, '$[0]')
-            AND j.attempt = json_extract(value, '$[1]') AND j.execution_over = 0
-        WHERE true
-        ON CONFLICT (job_id) DO UPDATE SET attempt = excluded.attempt, state = excluded.state,
-            saved_at = excluded.saved_at
-        RETURNING job_id
-        """,
-        {"rows": json.dumps(list(checkpoints)), "now": now},
-    ).fetchall()
-    return [job_id for (job_id,) in rows]
+    values = {"rows": json.dumps(list(checkpoints)), "now": now}
+    kept = db.execute(_SAVE.format(table="job_checkpoints", whose="IS NULL"), values).fetchall()
+    if len(kept) < len(checkpoints):
+        of_items = _SAVE.format(table="batch_checkpoints", whose="IS NOT NULL")
+        kept += db.execute(of_items, values).fetchall()
+    return [job_id for (job_id,) in kept]
+
+
+_SAVE = """
+    INSERT INTO {table} (job_id, attempt, state, saved_at)
+    SELECT j.id, j.attempt, json_extract(value, '$[2]'), :now
+    FROM json_each(:rows) JOIN job_queue AS j ON j.id = json_extract(value, '$[0]')
+        AND j.attempt = json_extract(value, '$[1]') AND j.execution_over = 0
+    WHERE j.batch_id {whose}
+    ON CONFLICT (job_id) DO UPDATE SET attempt = excluded.attempt, state = excluded.state,
+        saved_at = excluded.saved_at
+    RETURNING job_id
+"""
 
 
 def save_progress(
@@ -160,7 +164,15 @@ def save_progress(
     reports: Sequence[tuple[int, int, float, float | None, str]],
     now: int,
 ) -> None:
-    """Keep the latest (job id, attempt, done, total, message) of each job."""
+    """Keep the latest (job id, attempt, done, total, message) of each job; of an item also which
+    part of it is done."""
+    packed = json.dumps(list(reports))
+    db.execute(
+        """UPDATE batch_items SET progress = max(0.0, min(1.0,
+            json_extract(value, '$[2]') / nullif(json_extract(value, '$[3]'), 0.0)
+        )) FROM json_each(?) WHERE job_id = json_extract(value, '$[0]')""",
+        (packed,),
+    )
     db.execute(
         """
         INSERT INTO job_progress (job_id, attempt, done, total, message, reported_at)
@@ -173,7 +185,7 @@ def save_progress(
             total = excluded.total, message = excluded.message,
             reported_at = excluded.reported_at
         """,
-        {"rows": json.dumps(list(reports)), "now": now},
+        {"rows": packed, "now": now},
     )
 
 
@@ -181,8 +193,10 @@ def checkpoints_of(db: sqlite3.Connection, job_ids: Sequence[int]) -> dict[int, 
     """The JSON state each of these jobs last saved."""
     return dict(
         db.execute(
-            "SELECT job_id, state FROM job_checkpoints "
-            "WHERE job_id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(job_ids)),),
+            """SELECT job_id, state FROM job_checkpoints
+            WHERE job_id IN (SELECT value FROM json_each(:ids))
+            UNION ALL SELECT job_id, state FROM batch_checkpoints
+            WHERE job_id IN (SELECT value FROM json_each(:ids))""",
+            {"ids": json.dumps(list(job_ids))},
         )
     )

@@ -135,7 +135,12 @@ def progress(db: sqlite3.Connection, job_id: int) -> Record | None:
 
 def checkpoint(db: sqlite3.Connection, job_id: int) -> Record | None:
     """What a job last saved for its next attempt, or None."""
-    return _first(records(db, "SELECT * FROM job_checkpoints WHERE job_id = ?", (job_id,)))
+    return _first(records(
+        db,
+        """SELECT * FROM job_checkpoints WHERE job_id = :id
+        UNION ALL SELECT * FROM batch_checkpoints WHERE job_id = :id""",
+        {"id": job_id},
+    ))
 
 
 def _first(found: list[Record]) -> Record | None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobd.core.lifecycle import CANCEL, REVIVE, JobStatus, Move, Request, answer
+from jobd.errors import Refused
+from jobd.store.batch_moves import finish, reopen
 from jobd.store.verbs import UNCOMMON, quoted
 
 REVIVED = f"""
@@ -38,7 +40,7 @@ def request(
 ) -> Replied:
     """Ask `what` of one job, at once or stored until its execution is over."""
     row = db.execute(
-        "SELECT status, execution_over, attempt FROM job_queue WHERE id = ?", (job_id,)
+        "SELECT status, execution_over, batch_id FROM job_queue WHERE id = ?", (job_id,)
     ).fetchone()
     if row is None:
         return Replied(job_id, None, "no such job")
@@ -47,11 +49,11 @@ def request(
     if found.refusal:
         return Replied(job_id, status, found.refusal)
     if found.move is CANCEL:
-        _cancel(db, job_id, now)
+        _cancel(db, job_id, now, row[2])
     elif found.move is REVIVE:
-        holder = _revive(db, job_id)
-        if holder is not None:
-            return Replied(job_id, status, f"its unique key is held by job {holder}")
+        refusal = _revive(db, job_id, now, row[2])
+        if refusal is not None:
+            return Replied(job_id, status, refusal)
     elif found.due_now:
         _due_now(db, job_id, now)
     elif found.stored:
@@ -66,16 +68,20 @@ def _guard(move: Move) -> str:
     return f"id = :id AND status IN ({quoted(move.sources)})"
 
 
-def _cancel(db: sqlite3.Connection, job_id: int, now: int) -> None:
+def _cancel(db: sqlite3.Connection, job_id: int, now: int, batch_id: int | None) -> None:
     db.execute(
         f"""UPDATE job_queue SET status = '{CANCEL.target}', completed_at = :now,
         cancel_requested_at = :now, ready = 0, due_at = NULL WHERE {_guard(CANCEL)}""",
         {"id": job_id, "now": now},
     )
+    if batch_id is not None:
+        finish(db, batch_id, now)
 
 
-def _revive(db: sqlite3.Connection, job_id: int) -> int | None:
-    """Back to pending with fresh counts; the id of the job that holds its unique key otherwise."""
+def _revive(
+    db: sqlite3.Connection, job_id: int, now: int, batch_id: int | None
+) -> str | None:
+    """Back to pending with fresh counts, and its batch open again; why not otherwise."""
     holder = db.execute(
         """SELECT other.id FROM job_queue AS mine JOIN job_queue AS other
             ON other.unique_key = mine.unique_key AND other.id <> mine.id
@@ -84,7 +90,12 @@ def _revive(db: sqlite3.Connection, job_id: int) -> int | None:
         (job_id,),
     ).fetchone()
     if holder is not None:
-        return int(holder[0])
+        return f"its unique key is held by job {holder[0]}"
+    if batch_id is not None:
+        try:
+            reopen(db, batch_id, now)
+        except Refused as error:
+            return str(error)
     db.execute(
         f"UPDATE job_queue SET {REVIVED} WHERE {_guard(REVIVE)} AND execution_over = 1",
         {"id": job_id},

@@ -133,6 +133,7 @@ BEGIN
         cancelled_items = cancelled_items + (NEW.status = 'cancelled')
             - (OLD.status = 'cancelled')
     WHERE id = NEW.batch_id;
+    DELETE FROM batch_checkpoints WHERE job_id = NEW.id AND NEW.status = 'completed';
 END
 """
 
