@@ -10,7 +10,7 @@ from jobd.daemon.slices import Slice
 from jobd.store import batch_retention, batches, output_files
 from jobd.store.batch_lock import is_worked_on
 
-BETWEEN = 5.0
+BETWEEN = 2.0
 
 Make = Callable[[Slice], bool]
 """Has a slice written by the dispatcher; whether it was."""
@@ -30,7 +30,7 @@ class BatchUpkeep:
         self._next_look = 0.0
 
     def remove_abandoned(self, reading: Callable[[], sqlite3.Connection]) -> None:
-        """Every few seconds: take out what was never sealed and nobody works on any more."""
+        """Every two seconds: take out what was never sealed and nobody works on any more."""
         if clock.monotonic() < self._next_look:
             return
         self._next_look = clock.monotonic() + BETWEEN
