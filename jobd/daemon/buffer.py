@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 
 WINDOW = 0.020
-SHORT = 0.005
+SHORT = 0.006
+"""Seconds: jobs of 5 ms, and what it takes to wake their threads."""
 AT_MOST = 256
 
 

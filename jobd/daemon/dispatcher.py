@@ -11,18 +11,17 @@ from collections import deque
 from collections.abc import Callable
 
 from jobd import clock, errors
-from jobd.core.job import Job, Row, Settlement
+from jobd.core.job import Job
 from jobd.daemon.attempt import Ended
 from jobd.daemon.batch_feed import BatchFeed
 from jobd.daemon.checkpointer import Checkpointer
-from jobd.daemon.context import Checkpoint
 from jobd.daemon.crew import Crew
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
 from jobd.daemon.refused import set_aside_refused
 from jobd.daemon.report import Report
 from jobd.daemon.survivors import survey
-from jobd.daemon.turn import Applied, Batch, Verdict, Write
+from jobd.daemon.turn import Applied, Arrival, Batch
 from jobd.daemon.wakeup import Wakeup
 from jobd.store import claims, outcomes, requests
 from jobd.store.complaints import translated
@@ -32,10 +31,9 @@ from jobd.store.misfits import explained
 LONGEST_NAP = 0.5
 SHORT_NAP = 0.02
 BETWEEN_COMMITS = 0.002
+UNPOKED = 0.02
+"""Whoever commits pokes; for those who do not, the database is asked so often, in seconds."""
 RETRY_AFTER_FULL = 1.0
-
-Arrival = Verdict | Row | Settlement | Checkpoint | Write
-
 
 class Dispatcher:
     """Owns the writing connection; every write of the daemon goes through `turn`."""
@@ -68,6 +66,8 @@ class Dispatcher:
         self._batch = Batch()
         self._look = True
         self._seen_version = -1
+        self._poked = False
+        self._looked_at = -UNPOKED
         self._next_due: int | None = None
         self._not_before = 0.0
         self._draining = threading.Event()
@@ -132,7 +132,8 @@ class Dispatcher:
 
     def _sleep(self) -> None:
         self._wakeup.prepare()
-        self._wakeup.wait(0.0 if self._ended or not self._arrivals.empty() else self._nap())
+        nap = 0.0 if self._ended or not self._arrivals.empty() else self._nap()
+        self._poked |= self._wakeup.wait(nap)
         pace = self._not_before - clock.monotonic()
         if pace > 0:
             clock.pause(pace)
@@ -151,11 +152,10 @@ class Dispatcher:
         self.last_turn = monotonic
         self.claims_no_more = self._draining.is_set()
         self._gather()
-        others_wrote = self._notice_others()
+        others_wrote = self._notice_others(monotonic)
         if not self._has_to_write(now, monotonic):
             self._checkpointer.when_quiet(monotonic)
             return
-        self._not_before = monotonic + BETWEEN_COMMITS
         try:
             applied, claimed = self._commit(now, monotonic)
         except errors.DatabaseFull as error:
@@ -170,6 +170,8 @@ class Dispatcher:
         if others_wrote:
             # Else producer and daemon would take turns with one job each, and a sync for each.
             self._not_before = clock.monotonic() + BETWEEN_COMMITS
+        elif self._hand.allows_buffer(monotonic):
+            self._not_before = monotonic + BETWEEN_COMMITS  # no worker waits for us meanwhile
 
     def _has_to_write(self, now: int, monotonic: float) -> bool:
         if self._batch:
@@ -187,32 +189,21 @@ class Dispatcher:
         while self._ended:
             batch.ended.append(self._ended.popleft())
         while not self._arrivals.empty():
-            self._sort_in(self._arrivals.get_nowait())
+            batch.add(self._arrivals.get_nowait(), self._hand.attempts)
         batch.starts += self._hand.starts()
         if self._hand.buffered:
             self._give_back_buffered()
-
-    def _sort_in(self, arrival: Arrival) -> None:
-        match arrival:
-            case Verdict():
-                self._batch.verdicts.append(arrival)
-            case Row():
-                if arrival.id not in self._hand.attempts:
-                    self._batch.orphans.append(arrival)
-            case Settlement():
-                self._batch.parks.append(arrival)
-            case Checkpoint():
-                self._batch.checkpoints.append(arrival)
-            case write:
-                self._batch.writes.append(write)
 
     def _give_back_buffered(self) -> None:
         held = self._hand.buffered
         ids = list(held) if self._draining.is_set() else self._hand.held_too_long(self._running())
         self._batch.ended += self._hand.give_back(ids)
 
-    def _notice_others(self) -> bool:
+    def _notice_others(self, monotonic: float) -> bool:
         """See what other processes committed: new jobs, requests, pauses; whether they did."""
+        if not self._poked and monotonic - self._looked_at < UNPOKED:
+            return False
+        self._poked, self._looked_at = False, monotonic
         version = self._database.data_version()
         if version == self._seen_version:
             return False
@@ -239,7 +230,8 @@ class Dispatcher:
                     applied = self._ledger.apply(db, self._batch, now)
                     self._feed.settle(db, now)
                     claimed = self._claim(db, now, monotonic)
-                    self._next_due = claims.next_due_at(db)
+                    if self._batch.writes or not applied.is_plain():
+                        self._next_due = claims.next_due_at(db)
                 return applied, claimed
             except sqlite3.IntegrityError as error:
                 set_aside_refused(self._batch, error, self._fits, self._report)
@@ -247,8 +239,9 @@ class Dispatcher:
     def _claim(self, db: sqlite3.Connection, now: int, monotonic: float) -> list[Job]:
         if self._draining.is_set():
             return []
-        if claims.promote_due(db, now):
-            self._look = True
+        if self._next_due is not None and self._next_due <= now:
+            self._look |= claims.promote_due(db, now) > 0
+            self._next_due = claims.next_due_at(db)
         room = self._hand.room(len(self._batch.ended), monotonic)
         fresh = self._batch.ended or self._batch.orphans
         if room == (0, 0) or not (self._look or fresh):

@@ -31,6 +31,10 @@ class Hand:
         self._crew = crew
         self._buffer_room = BufferRoom()
 
+    def allows_buffer(self, monotonic: float) -> bool:
+        """Whether jobs are short, so that claimed ones may wait for a worker."""
+        return self._buffer_room.allowed(monotonic) > 0
+
     def room(self, leaving: int, monotonic: float) -> tuple[int, int]:
         """How many jobs may go to free workers and how many into the buffer, once `leaving`
         attempts are put down."""

@@ -1,7 +1,7 @@
 """What goes into one transaction of the dispatcher, and what comes out of it."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from jobd.core.job import Row, Settlement
@@ -22,6 +22,9 @@ class Verdict:
     stack: str | None = None
 
 
+Arrival = Verdict | Row | Settlement | Checkpoint | Write
+
+
 @dataclass(slots=True)
 class Batch:
     """Everything that has arrived for the next transaction."""
@@ -37,6 +40,21 @@ class Batch:
     checkpoints: list[Checkpoint] = field(default_factory=list)
     starts: list[Attempt] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+
+    def add(self, arrival: Arrival, in_hand: Container[int]) -> None:
+        """Sort in what a sweep or handler handed in; `in_hand` has the ids of our own attempts."""
+        match arrival:
+            case Verdict():
+                self.verdicts.append(arrival)
+            case Row():
+                if arrival.id not in in_hand:
+                    self.orphans.append(arrival)
+            case Settlement():
+                self.parks.append(arrival)
+            case Checkpoint():
+                self.checkpoints.append(arrival)
+            case write:
+                self.writes.append(write)
 
     def __bool__(self) -> bool:
         return bool(self.ended or self.verdicts or self.orphans or self.haunted or self.parks
@@ -61,3 +79,8 @@ class Applied:
     late: list[Ended] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     checkpoints: set[int] = field(default_factory=set)
+
+    def is_plain(self) -> bool:
+        """Whether it holds nothing but successes: then no other job became due for later."""
+        others = self.settled or self.late or self.verdicts or self.checkpoints
+        return not others and not any(enqueued for _, enqueued in self.completed)
