@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jobd.cli.batch_create import batch_of
+from jobd.cli.batch_create import batch_of, items
 from jobd.cli.batch_show import public
 from jobd.cli.options import settings
 from jobd.cli.table import print_json
@@ -46,7 +46,7 @@ def run_retry(args: argparse.Namespace) -> int:
             if not args.cancelled and batch.get()["cancelled_items"]:
                 raise Refused(f"{error}; --cancelled brings cancelled ones back") from None
             raise
-        return _report(args, batch, f"{number:,} items run again")
+        return _report(args, batch, f"{items(number)} to run again")
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def make(
         batch = q.batch(args.name, making.job_type, making.items(), told=_teller(number),
                         **options)
         record = batch.get()
-    report(args, record, f"{number:,} items")
+    report(args, record, items(number))
     _warn_of_type(found, making.job_type)
     return DONE
 
@@ -79,7 +79,7 @@ def run_append(args: argparse.Namespace) -> int:
             return making.show(number, as_json=args.json)
         batch.append(making.items(), told=_teller(number))
         record = batch.get()
-    report(args, record, f"{number:,} items added, {record['total_items']:,} in all")
+    report(args, record, f"{items(number)} added, {record['total_items']:,} in all")
     return DONE
 
 
@@ -116,6 +116,11 @@ def report(args: argparse.Namespace, record: dict[str, Any], what: str) -> None:
             print(record["id"])
         else:
             print(f"{name}: {what}; `jobd batch watch {record['name']}` follows it")
+
+
+def items(number: int) -> str:
+    """ "1 item", "1,500 items"."""
+    return f"{number:,} item{'' if number == 1 else 's'}"
 
 
 def _teller(number: int) -> Any:

@@ -67,6 +67,9 @@ class CommandRunner:
         try:
             opened += [open_stream(directory, name) for name in STREAMS]
             stdin, stdout, stderr = opened
+            for stream in (stdout, stderr):
+                # What stands there is of another database that had this name, and these ids.
+                os.ftruncate(stream, 0)
             return Program(
                 [program, *command.argv[1:]],
                 belonging,

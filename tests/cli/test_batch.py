@@ -160,7 +160,7 @@ def test_a_pause_and_what_follows_it(batch: Given) -> None:
 
 def test_retry_brings_failed_items_back(batch: Given) -> None:
     """And says how many."""
-    assert "2 items run again" in batch.says("retry")
+    assert "2 items to run again" in batch.says("retry")
     assert batch.json("show")["failed_items"] == 0
 
 

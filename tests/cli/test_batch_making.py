@@ -231,7 +231,7 @@ def test_append_goes_on_where_the_items_end(jobd: Jobd, path: Path, here: Path) 
     (here / "sub" / "more").write_text("c\n")
     status, out, err = jobd("batch", "append", "x", "--lines", "more", "--", "cat", "{}", "{#}")
     assert (status, err) == (0, "")
-    assert "1 items added, 3 in all" in out
+    assert "1 item added, 3 in all" in out
     assert payloads(path)[1:] == [
         {"cwd": str(here), "env": {"A": "1"}, "argv": ["echo", "b", "2"]},
         {"cwd": str(here / "sub"), "env": {"A": "1"}, "argv": ["cat", "c", "3"]},
@@ -263,7 +263,7 @@ def test_an_unknown_type_is_a_warning(jobd: Jobd, here: Path, store: Store) -> N
     store.register("thumbnail")
     (here / "list").write_text("a\n")
     status, out, err = jobd("batch", "create", "x", "--type", "thumbnial", "--lines", "list")
-    assert (status, "1 items" in out) == (0, True)
+    assert (status, "1 item;" in out) == (0, True)
     assert "did you mean thumbnail?" in err
 
 

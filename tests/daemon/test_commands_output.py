@@ -53,6 +53,17 @@ def exec_python(house: House, script: str, *args: str) -> int:
                          *args))
 
 
+def test_what_an_earlier_database_left_is_not_this_jobs(house: House) -> None:
+    """The file was deleted and made anew, and the directory of outputs is still there."""
+    left = stream(house, 1, "stdout")
+    left.parent.mkdir(parents=True)
+    left.write_text("of another job\n")
+    daemon = house.start()
+    job_id = int(house.cli("exec", "-q", "--", "echo", "ours"))
+    daemon.wait_for("job.completed", job_id=job_id)
+    assert (job_id, logs(house, "1")[0]) == (1, b"ours\n")
+
+
 def stream(house: House, job_id: int, name: str) -> Path:
     """The file of one stream of a job's first attempt, as ARCHITECTURE.md says where it is."""
     return Path(f"{house.db}.attempts") / str(job_id) / "1" / name
