@@ -1,7 +1,7 @@
 """What a person sees of one batch: the lines that `batch show` prints and `batch watch` draws."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobd.cli.table import ago
@@ -31,6 +31,8 @@ class Moment:
     failures: Sequence["Group"] = ()
     looked_at: int | None = None
     """So many of its failed items the groups were made of, when not of all."""
+    topics: Mapping[int, str] = field(default_factory=dict)
+    """What the items are called that are examples of a failure, by the ids of their jobs."""
     trouble: str | None = None
     """Why it does not go on, where the batch itself is not the reason."""
 
@@ -168,7 +170,12 @@ def _failures(moment: Moment) -> Iterator[tuple[str, str]]:
         yield f"failures by cause{some}", DIM
     for group in moment.failures:
         yield (f"  {group.count:>7,}  {group.failure_type or 'unknown'}: {group.error}"
-               f"  (as job {group.example_id})"), RED
+               f"  (as job {group.example_id}{_called(moment, group.example_id)})"), RED
+
+
+def _called(moment: Moment, job_id: int) -> str:
+    topic = moment.topics.get(job_id)
+    return f", {topic[:TOPIC]}" if topic else ""
 
 
 def _seconds_left(batch: dict[str, Any]) -> float | None:

@@ -67,7 +67,9 @@ def look_at(db: sqlite3.Connection, path: Path, name: str) -> Moment:
     some = len(items) if len(items) < batch["failed_items"] else None
     groups = _by_cause(items, batch["job_type"])
     with_pace(batch, kept_pace(batch), len(executing), batch["active_ms"])
-    return Moment(clock.now_ms(), batch, executing, groups, some, trouble)
+    examples = {group.example_id for group in groups}
+    topics = {each["job_id"]: each["topic"] for each in items if each["job_id"] in examples}
+    return Moment(clock.now_ms(), batch, executing, groups, some, topics, trouble)
 
 
 def _by_cause(items: Sequence[Record], job_type: str) -> list["Group"]:

@@ -50,10 +50,11 @@ class Template:
         """
         self._columns = columns
         self._words = [self._parsed(word) for word in words]
-
-    @property
-    def has_places(self) -> bool:
-        return any(isinstance(part, _Place) for word in self._words for part in word)
+        places = [any(isinstance(part, _Place) for part in word) for word in self._words]
+        self.has_places = any(places)
+        self._fixed = [None if place else "".join(map(str, word))
+                       for word, place in zip(self._words, places, strict=True)]
+        """The words that are the same for every item."""
 
     @property
     def wants_whole(self) -> bool:
@@ -67,8 +68,11 @@ class Template:
         Raises:
             BadInput: the item lacks what a place asks for, or it is no text.
         """
-        return ["".join(self._filled(part, values, whole, position) for part in word)
-                for word in self._words]
+        return [
+            "".join([self._filled(part, values, whole, position) for part in word])
+            if fixed is None else fixed
+            for fixed, word in zip(self._fixed, self._words, strict=True)
+        ]
 
     def check_shell(self) -> None:
         """Refuse what would make an item part of a shell's program."""

@@ -61,7 +61,7 @@ def test_show_tells_how_far_it_is(batch: Given) -> None:
     said = batch.says("show")
     for part in ("batch nightly (id 1)", "3 of 5", "2 failed", "no daemon is active",
                  "running", "file 4", "job 4", "failures by cause",
-                 "2  network: port <n> is shut"):
+                 "2  network: port <n> is shut", ", file 3)"):
         assert part in said
     assert said.replace("\n", "").isprintable()
 
@@ -188,7 +188,7 @@ def moment(**given: Any) -> Moment:
     item = {"position": 7, "topic": EVIL + "x" * 200, "job_id": 17, "started_at": NOW - 61_000,
             "claimed_at": NOW, "progress": 0.75}
     group = Group("f" * 10, "thumb", "network", EVIL, 900, 1, 2, 19)
-    return Moment(NOW, row, [item] * 20, [group] * 10, 500, EVIL)
+    return Moment(NOW, row, [item] * 20, [group] * 10, 500, {19: EVIL}, EVIL)
 
 
 @pytest.mark.parametrize("letters", [True, False])
