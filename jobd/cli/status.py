@@ -16,6 +16,7 @@ from jobd.core.presence import Presence, troubles
 from jobd.core.shown import shown
 from jobd.errors import DONE
 from jobd.store import overview
+from jobd.store.batch_reading import open_counts
 from jobd.store.presence import presence, with_writer
 from jobd.store.reading import Record, snapshot
 
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
                 "queues": overview.queues(database.connection),
                 "workers": overview.workers(database.connection),
                 "daemons": overview.daemons(database.connection),
+                "batches": open_counts(database.connection),
             }
     if args.json:
         print_json(_as_json(found, read, seen))
@@ -57,6 +59,8 @@ def _as_json(found: Settings, read: dict[str, Any], seen: Presence) -> dict[str,
     return {
         "jobs": read["jobs"],
         **listings,
+        "batches": {status: {"batches": count, "items_left": left}
+                    for status, (count, left) in read["batches"].items()},
         "daemons": [
             {**shown(each), "active": seen.alive and index == 0}
             for index, each in enumerate(read["daemons"])
@@ -82,6 +86,9 @@ def _print(found: Settings, read: dict[str, Any], seen: Presence) -> None:
         _line("", change.text)
         _line("", f"    {change.mend}")
     _line("jobs", ", ".join(f"{count} {name}" for name, count in read["jobs"].items()))
+    if read["batches"]:
+        _line("batches", ", ".join(f"{count} {status} ({left} items left)"
+                                   for status, (count, left) in read["batches"].items()))
     if read["queues"]:
         print()
         print_queues(read["queues"])

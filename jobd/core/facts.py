@@ -39,6 +39,9 @@ class Facts:
     paused_by: str | None = None
     workers: int = 0
     busy: int = 0
+    batch: Record | None = None
+    """The batch of an item, with its `position`, how many items stand `before` it (up to 10,000),
+    and how many are `executing`."""
     attempts: Sequence[Record] = ()
     actions: Sequence[Record] = ()
     progress: Record | None = None

@@ -32,6 +32,8 @@ class Gauges:
     free_bytes: int
     disk_free_bytes: int | None
     jobs_counted_at: int = field(default=0)
+    batches: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """How many batches that have not ended there are of each status, and items of theirs."""
     daemon_moves: bool = True
     daemon_silent_ms: int | None = None
 
@@ -61,6 +63,10 @@ def families(found: Gauges) -> list[Family]:
                for each in found.queues if each["oldest_ready_at"] is not None]),
         gauge("jobd_queue_paused", "Whether nothing is claimed from the queue.",
               [Sample(int(each["paused_at"] is not None), _queue(each)) for each in found.queues]),
+        gauge("jobd_batches", "Batches that have not ended, by status.",
+              by_label({status: count for status, (count, _) in found.batches.items()}, "status")),
+        gauge("jobd_batch_items_left", "Items of these batches that have not ended, by status.",
+              by_label({status: left for status, (_, left) in found.batches.items()}, "status")),
         gauge("jobd_workers", "Workers of the active daemon, by health.",
               by_label({"normal": 0, "potentially_stuck": 0, "unhealthy": 0} | health, "health")),
         gauge("jobd_workers_busy", "Workers that run a job.", [Sample(busy)]),

@@ -13,6 +13,7 @@ from jobd.core.facts import (
     named,
 )
 from jobd.core.lifecycle import FailureType
+from jobd.core.why_in_batch import turn, why_in_batch
 
 
 def why_pending(facts: Facts) -> Explanation:
@@ -76,9 +77,9 @@ def _blocked(facts: Facts, lead: str) -> Explanation:
         return _in_time(facts, lead)
     if facts.concurrency is not None and len(facts.executing) >= facts.concurrency:
         return Explanation(f"{lead} {_full(facts)}", f"jobd explain {facts.executing[0]}")
-    if not facts.job["ready"] and facts.job["batch_id"] is not None:
-        text = f"It waits for a place in batch {facts.job['batch_id']}."
-        return Explanation(f"{lead} {text}", f"jobd list --batch {facts.job['batch_id']}")
+    in_batch = why_in_batch(facts, lead)
+    if in_batch is not None:
+        return in_batch
     if facts.workers and facts.busy >= facts.workers:
         return Explanation(f"{lead} {_busy(facts)}", "jobd workers")
     return Explanation(f"{lead} {_in_line(facts)}", f"jobd wait {facts.id}")
@@ -138,6 +139,8 @@ def _in_line(facts: Facts) -> str:
 
 def _place(facts: Facts) -> str:
     queue = facts.job["queue"]
+    if facts.batch is not None:
+        return turn(facts.batch)
     if not facts.ahead:
         return f"it is first in queue {queue}"
     verb = "is" if facts.ahead == 1 else "are"

@@ -102,3 +102,30 @@ def reopen(db: sqlite3.Connection, batch_id: int, now: int) -> None:
         ends_as = NULL, end_reason = NULL, updated_at = :now WHERE id = :id""",
         {"id": batch_id, "now": now},
     )
+
+
+def recount(db: sqlite3.Connection) -> int:
+    """Make the counters what a count says, and jobs of batches that do not exist single ones;
+    returns how many batches had it wrong."""
+    lost = "batch_id IS NOT NULL AND batch_id NOT IN (SELECT id FROM batch_jobs)"
+    db.execute(f"UPDATE job_queue SET batch_id = NULL WHERE {lost}")
+    return db.execute(_RECOUNT).rowcount
+
+
+_COUNTERS = ("total_items", "completed_items", "successful_items", "failed_items",
+             "cancelled_items")
+_RECOUNT = f"""
+    UPDATE batch_jobs SET {", ".join(f"{each} = counted.{each}" for each in _COUNTERS)}
+    FROM (
+        SELECT b.id AS batch, count(j.id) AS total_items,
+            count(*) FILTER (WHERE j.status IN ('completed', 'failed', 'dead_letter'))
+                AS completed_items,
+            count(*) FILTER (WHERE j.status = 'completed') AS successful_items,
+            count(*) FILTER (WHERE j.status IN ('failed', 'dead_letter')) AS failed_items,
+            count(*) FILTER (WHERE j.status = 'cancelled') AS cancelled_items
+        FROM batch_jobs AS b LEFT JOIN batch_items AS i ON i.batch_job_id = b.id
+            LEFT JOIN job_queue AS j ON j.id = i.job_id
+        GROUP BY b.id
+    ) AS counted WHERE counted.batch = batch_jobs.id
+        AND ({" OR ".join(f"batch_jobs.{each} <> counted.{each}" for each in _COUNTERS)})
+"""

@@ -24,6 +24,15 @@ def batches(
     )
 
 
+def open_counts(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """For each status that is no end: how many batches there are, and items left in them."""
+    rows = db.execute(
+        f"""SELECT status, count(*), sum(total_items - completed_items - cancelled_items)
+        FROM batch_jobs WHERE {IS_OPEN} GROUP BY status"""
+    ).fetchall()
+    return {status: (count, left) for status, count, left in rows}
+
+
 def named(db: sqlite3.Connection, word: str) -> Record:
     """The batch of this name (the one that has not ended, else the newest), else of this id.
 

@@ -11,8 +11,10 @@ from jobd.core.lifecycle import FailureType
 from jobd.core.presence import Presence, troubles
 from jobd.core.problem import Problem
 from jobd.core.retry import Policy, retry_limit
+from jobd.core.why_in_batch import COUNTED
 from jobd.store.overview import daemons, job_types, workers
 from jobd.store.reading import Record, actions, attempts, job, progress, records, snapshot
+from jobd.store.verbs import UNFED
 
 HOLDERS = 100
 
@@ -56,6 +58,7 @@ def facts(
             paused_by=queue["paused_by"],
             workers=sum(each["job_status"] in IN_THE_POOL for each in workers(db)),
             busy=_busy(db),
+            batch=_batch(db, found),
             attempts=attempts(db, job_id),
             actions=actions(db, job_id),
             progress=progress(db, job_id),
@@ -111,6 +114,24 @@ def _busy(db: sqlite3.Connection) -> int:
         """SELECT count(*) FROM job_queue
         WHERE execution_over = 0 AND status IN ('running', 'timeout')""",
     )
+
+
+def _batch(db: sqlite3.Connection, found: Record) -> Record | None:
+    """The batch of an item, and its place in it."""
+    rows = records(
+        db,
+        f"""SELECT b.*, i.position,
+            (SELECT count(*) FROM job_queue WHERE execution_over = 0 AND batch_id = b.id)
+                AS executing,
+            (SELECT count(*) FROM (
+                SELECT 1 FROM job_queue WHERE {UNFED} AND batch_id = b.id AND id < :id
+                LIMIT {COUNTED}
+            )) AS before
+        FROM batch_items AS i JOIN batch_jobs AS b ON b.id = i.batch_job_id
+        WHERE i.job_id = :id""",
+        found,
+    )
+    return rows[0] if rows else None
 
 
 def _key_holder(db: sqlite3.Connection, found: Record) -> int | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jobd.core.gauges import Gauges, Kind
 from jobd.core.version import VERSION
-from jobd.store import overview, sizes
+from jobd.store import batch_reading, overview, sizes
 from jobd.store.files import file_mode
 
 WALKED = 20_000
@@ -47,6 +47,7 @@ def measure(
         schema_version=db.execute("PRAGMA user_version").fetchone()[0],
         daemon_alive=alive, daemon_moves=alive and moves,
         daemon_silent_ms=silent_ms if alive else None, jobs=jobs, jobs_counted_at=counted_at,
+        batches=batch_reading.open_counts(db),
         queues=overview.queues(db), workers=overview.workers(db),
         database_bytes=sizes.bytes_of(database), log_bytes=sizes.log_bytes(database),
         free_bytes=pages.size * pages.free, disk_free_bytes=disk_free(database.parent),

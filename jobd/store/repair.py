@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jobd import errors
 from jobd.store import rows, schema, schema_records
+from jobd.store.batch_moves import recount
 from jobd.store.create_table import Index, allowed_values
 from jobd.store.migrations import Migration
 from jobd.store.migrations.m004_fence_attempts import DERIVED
@@ -63,6 +64,7 @@ class _Mending:
             self._replace(table)
         self._make_what_is_missing()
         self._drop_orphans()
+        self._count_items()
         if self.losses:
             raise errors.Refused(
                 "repairing would throw something away; nothing was changed:\n"
@@ -236,6 +238,14 @@ class _Mending:
             self.deeds.append(f"dropped {_rows(number)} of {table}")
         for table, rowid, _ in found:
             self.db.execute(f'DELETE FROM "{table}" WHERE rowid = ?', (rowid,))
+
+
+    def _count_items(self) -> None:
+        """The triggers that count what becomes of items did not see what was done here."""
+        if ("table", "batch_jobs") in self.wanted.parts:
+            wrong = recount(self.db)
+            if wrong:
+                self.deeds.append(f"counted the items of {wrong} batch{'es' if wrong > 1 else ''}")
 
 
 def _mend_records(db: sqlite3.Connection, history: Sequence[Migration], now: int) -> None:

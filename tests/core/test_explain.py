@@ -43,6 +43,10 @@ def attempt(**values: Any) -> dict[str, Any]:
 
 
 PENDING: dict[str, Any] = {}
+ITEM = {"ready": 0, "batch_id": 3}
+BATCH = {"id": 3, "name": "films", "status": "processing", "ends_as": None, "end_reason": None,
+         "sealed_up_to": 99, "paused_at": None, "paused_by": None, "concurrent_processing": None,
+         "position": 7, "executing": 2, "before": 6}
 LATER = {"ready": 0, "due_at": NOW + 10 * MINUTE, "scheduled_at": NOW + 10 * MINUTE}
 RETRYING = {"status": "retrying", "attempt": 2, "retry_count": 2, "failure_type": "network",
             "error_message": "connection refused\nsecond line", "ready": 0,
@@ -102,8 +106,24 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], str]] = [
     ("pending, all busy", PENDING, {"busy": 4}, ["All 4 workers are busy"], "jobd workers"),
     ("pending, the one worker busy", PENDING, {"workers": 1, "busy": 1},
      ["The one worker is busy"], "jobd workers"),
-    ("pending, waits in its batch", {"ready": 0, "batch_id": 3}, {},
-     ["waits for a place in batch 3"], "jobd list --batch 3"),
+    ("pending, not sealed", ITEM, {"batch": BATCH | {"sealed_up_to": 4}},
+     ["item 7 of batch films (id 3)", "runs once all of them are in"], "jobd batch show films"),
+    ("pending, batch paused", ITEM, {"batch": BATCH | {
+        "status": "paused", "paused_by": "ann", "paused_at": NOW - MINUTE}},
+     ["The batch was paused by ann", "1 min ago"], "jobd batch resume films"),
+    ("pending, batch full", ITEM, {"batch": BATCH | {"concurrent_processing": 2}},
+     ["runs 2 items at once, and so many run; 6 items of its batch are before it"],
+     "jobd batch show films"),
+    ("pending, batch ends", ITEM, {"batch": BATCH | {
+        "ends_as": "failed", "end_reason": "an item failed, and 1 stops it"}},
+     ["is ending (an item failed, and 1 stops it): the item will be cancelled"],
+     "jobd batch show films"),
+    ("pending, its turn", ITEM, {"batch": BATCH | {"before": 0}},
+     ["takes it in its turn; it is the next of its batch"], "jobd wait 17"),
+    ("pending, its turn, all busy", ITEM, {"batch": BATCH, "busy": 4},
+     ["All 4 workers are busy; 6 items of its batch are before it"], "jobd workers"),
+    ("retrying, item, later", RETRYING | {"batch_id": 3}, {"batch": BATCH},
+     ["Retry 2 is due", "(in 1 min)"], "jobd retry 17"),
     ("retrying, later", RETRYING, {"retry_limit": 3},
      ["Attempt 2 of job 17", "failed with network: connection refused.", "Retry 2 of 3 is due",
       "(in 1 min)"], "jobd retry 17"),

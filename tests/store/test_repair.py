@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from jobd import errors
+from jobd.core.batch import NewItem, new_batch
+from jobd.store import batch_moves, batches
 from jobd.store.connection import Database
 from jobd.store.migrations.m003_allow_nine_statuses import COLUMNS as OLD_COLUMNS
 from jobd.store.migrations.m003_allow_nine_statuses import TABLE as OLD_TABLE
@@ -164,3 +166,19 @@ def test_options_that_fit_nothing_are_told(
     manager.database.connection.execute("DROP INDEX job_queue_ready")
     with pytest.raises(errors.BadInput, match=problem):
         manager.repair(NOW, discard, mapping)
+
+
+def test_a_repair_counts_the_items_of_batches_anew(manager: MigrationManager) -> None:
+    """What the lost triggers did not count is counted, and lost batches leave single jobs."""
+    db = manager.database.connection
+    batch = batches.create(db, new_batch("b", "t"), NOW, "ann")
+    batches.add(db, batch, [NewItem("{}")] * 3, NOW)
+    batches.seal(db, batch, NOW)
+    db.execute("DROP TRIGGER job_queue_batch_counts")
+    db.execute("UPDATE job_queue SET status = 'cancelled', ready = 0 WHERE batch_id = ?", (batch,))
+    db.execute("UPDATE job_queue SET batch_id = 77 WHERE id = 1")
+    assert "counted the items of 1 batch" in manager.repair(NOW).deeds
+    row = batch_moves.get(db, batch)
+    assert (row["total_items"], row["cancelled_items"]) == (3, 3)
+    assert db.execute("SELECT batch_id FROM job_queue WHERE id = 1").fetchone() == (None,)
+    assert manager.verify() == []
