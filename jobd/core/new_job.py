@@ -1,13 +1,13 @@
 """Everything a caller may say about a new job, checked at the door."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from jobd.core.durations import parse_duration, parse_time
 from jobd.core.job import NewJob
 from jobd.core.names import check_name
-from jobd.core.payload import encode_payload
+from jobd.core.payload import encode_flat, encode_payload
 from jobd.errors import BadInput
 
 _OPTIONS = {"queue", "priority", "delay", "at", "timeout", "max_retries", "unique_key",
@@ -60,6 +60,10 @@ def new_jobs(
     Raises:
         BadInput: names the entry by its index, and what is wrong with it.
     """
+    entries = list(entries)
+    alike = _alike(entries, options, now, max_payload)
+    if alike is not None:
+        return alike
     shared: dict[str, tuple[Any, ...]] = {}
     made = []
     for index, entry in enumerate(entries):
@@ -79,6 +83,21 @@ def new_jobs(
                 f"job {index}: give (job_type, payload) or (job_type, payload, options)"
             ) from None
     return made
+
+
+def _alike(
+    entries: Sequence[tuple[Any, ...]], options: Mapping[str, Any], now: int, max_payload: int
+) -> list[NewJob] | None:
+    """Entries of one job type with flat payloads, the common case; None for any others."""
+    try:
+        (job_type,) = {job_type for job_type, _ in entries}
+        rest = new_job(job_type, {}, options, now, max_payload)[2:]
+    except (TypeError, ValueError):
+        return None  # what is wrong is said of the entry that is wrong
+    texts = encode_flat([payload for _, payload in entries], max_payload)
+    if texts is None:
+        return None
+    return [NewJob(job_type, text, *rest) for text in texts]
 
 
 def _payload(payload: Mapping[str, Any] | None, limit: int) -> str:

@@ -91,8 +91,9 @@ def enqueue_many(
 
 def _insert(db: sqlite3.Connection, jobs: Sequence[NewJob], now: int) -> None:
     """Insert jobs without keys in one statement; it takes less when only their payloads differ."""
-    job_type, _, *rest = first = jobs[0]
-    if all(each[0] == job_type and [*each[2:]] == rest for each in jobs):
+    first = jobs[0]
+    job_type, rest = first[0], first[2:]
+    if all(each[0] == job_type and each[2:] == rest for each in jobs):
         payloads = f"[{','.join(each.payload for each in jobs)}]"
         db.execute(_ALIKE, {**first._asdict(), "payload": payloads, "now": now})
     else:

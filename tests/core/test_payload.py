@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from jobd.core.payload import MAX_DEPTH, clean_text, encode, encode_payload, parse_payload
+from jobd.core.payload import (
+    MAX_DEPTH,
+    clean_text,
+    encode,
+    encode_flat,
+    encode_payload,
+    parse_payload,
+)
 from jobd.errors import BadInput
 
 LIMIT = 1 << 20
@@ -239,3 +246,32 @@ def test_text_as_deep_as_may_be() -> None:
 def test_other_peoples_text_is_made_fit_to_store(text: str, clean: str) -> None:
     """No NUL, no lone surrogate, and the middle is cut when it is too long."""
     assert clean_text(text, 10) == clean
+
+
+FLAT = [
+    [{}], [{"a": 1}, {}], [{"a": 1, "b": "x"}, {"c": None}], [{"": ""}] * 3,
+    [{"a": "},{"}], [{"a": "[", "b": 1}, {}], [{"a": [1]}, {"b": {}}], [{"a": '"},{"'}, {}],
+    [{"é": "\U0001f600"}, {"a": 1.5}], [{"a": True}, {"b": "\n\\"}],
+]
+
+
+@pytest.mark.parametrize("payloads", FLAT, ids=repr)
+def test_many_at_once_are_what_each_is_alone(payloads: list[dict[str, Any]]) -> None:
+    """Payloads encoded together come out as they would one by one, or not at all."""
+    together = encode_flat(payloads, 1_000)
+    assert together in (None, [encode_payload(each, 1_000) for each in payloads])
+
+
+@pytest.mark.parametrize("payloads", FLAT[:4], ids=repr)
+def test_flat_payloads_are_encoded_at_once(payloads: list[dict[str, Any]]) -> None:
+    """The common case takes the quick way."""
+    assert encode_flat(payloads, 1_000) is not None
+
+
+@pytest.mark.parametrize("payload", [
+    {1: "a"}, {"a": float("nan")}, {"a": object()}, None, [], "a", {"a": "x" * 1_000},
+    {"a": "\ud800"},
+], ids=repr)
+def test_what_may_be_wrong_is_looked_at_alone(payload: Any) -> None:
+    """The quick way judges nothing: whatever is not plain goes the way that says what is wrong."""
+    assert encode_flat([{"a": 1}, payload], 1_000) is None
