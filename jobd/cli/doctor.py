@@ -125,14 +125,9 @@ def _around(path: Path) -> Iterator[Finding]:
     if not path.exists():
         return
     seen = presence(path, clock.now_ms())
-    alive, pid = seen.alive, seen.pid_here or seen.pid
+    alive, pid = seen.alive, seen.known_as
     yield from findings.modes(list(examination.files(path)))
     yield findings.log_size(sizes.log_bytes(path), alive=alive, readers=readers(path))
-    if alive and not examination.socket_answers(path):
-        yield warn("socket", f"nobody listens at {path}.sock: new jobs are seen up to half a "
-                   "second late", f"restart the daemon, pid {pid}")
-    elif alive:
-        yield ok("socket", "the daemon listens")
     for waiting in examination.waiting_daemons(path):
         yield warn("daemon", f"pid {waiting} waits to take over from pid {pid}",
                    f"`kill {waiting}`, unless it is meant to")
@@ -176,6 +171,13 @@ def _opened(database: Database, found: Settings, *, full: bool) -> Iterator[Find
         yield from _guarded("database", lambda: _rows(database, found))
 
 
+def _socket(path: Path, pid: int | None) -> Finding:
+    if examination.socket_answers(path):
+        return ok("socket", "the daemon listens")
+    return warn("socket", f"nobody listens at {path}.sock: new jobs are seen up to half a second "
+                "late", f"restart the daemon, pid {pid}")
+
+
 def _guarded(about: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """What a look finds; a look that fails is a finding."""
     try:
@@ -212,7 +214,9 @@ def _rows(database: Database, found: Settings) -> Iterator[Finding]:
     yield from findings.live(judge(facts), work_waits=facts.unfinished, died=facts.died)
     if seen.alive and facts.daemon and facts.daemon["version"] != VERSION:
         yield warn("daemon", f"it is jobd {facts.daemon['version']}, and this is {VERSION}",
-                   f"restart it, pid {seen.pid}")
+                   f"restart it, pid {seen.known_as}")
+    if seen.is_of(facts.daemon):
+        yield _socket(path, seen.known_as)
     started = facts.daemon["started_at"] if facts.daemon and seen.is_of(facts.daemon) else None
     for outlet, problem in outlet_problems(found.config, now, started):
         yield fail(outlet, problem, f"edit [{outlet}] in {found.config_file or 'jobd.toml'}, or "

@@ -2,7 +2,7 @@
 
 import argparse
 import textwrap
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from jobd import clock
 from jobd.cli.ids import add_ids, job_ids
@@ -14,6 +14,7 @@ from jobd.cli.table import print_json, printable
 from jobd.core.explain import explain
 from jobd.core.facts import Facts
 from jobd.core.shown import absent
+from jobd.core.why_waiting import TAKEN_WITHIN, is_next
 from jobd.errors import DONE, FAILED
 from jobd.store.facts import facts
 from jobd.store.presence import presence, with_writer
@@ -39,18 +40,26 @@ def run(args: argparse.Namespace) -> int:
     with opened(found) as database:
         seen = with_writer(seen, database.connection, database.path)
         stands_in_the_way = obstacle(found, database.connection)
-        known = {
-            job_id: facts(
-                database.connection, job_id, clock.now_ms(),
-                seen=seen, config=found.config, obstacle=stands_in_the_way,
-            )
-            for job_id in ids
-        }
+
+        def look(job_id: int) -> Facts | None:
+            return facts(database.connection, job_id, clock.now_ms(), seen=seen,
+                         config=found.config, obstacle=stands_in_the_way)
+
+        known = {job_id: look(job_id) for job_id in ids}
+        waits = {job_id for job_id, each in known.items() if each and is_next(each)}
+        if waits:
+            clock.pause(TAKEN_WITHIN)
+            known |= {job_id: _again(look(job_id)) for job_id in waits}
         last = last_id(database.connection)
     _print([each for each in known.values() if each is not None], args.json, len(ids))
     for job_id in (each for each, there in known.items() if there is None):
         complain(absent(job_id, last))
     return FAILED if None in known.values() else DONE
+
+
+def _again(known: Facts | None) -> Facts | None:
+    """What a second look says of a job that was next."""
+    return replace(known, overlooked=True) if known and is_next(known) else known
 
 
 def _print(known: list[Facts], as_json: bool, asked: int) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 # Handlers ask for these late, when files of another version may lie there.
 import jobd.queue
 import jobd.store.migrator  # noqa: F401
-from jobd import errors
+from jobd import clock, errors
 from jobd.cli.in_force import Keeper
 from jobd.cli.options import Settings, config_file, handler_flags, search_path, settings
 from jobd.core.config import Config
+from jobd.core.presence import stands_still
 from jobd.core.registry import Handler
 from jobd.daemon.daemon import Daemon
 from jobd.daemon.handlers import load_handlers
@@ -25,6 +26,7 @@ from jobd.log import configure
 from jobd.store.connection import prepare_directory
 from jobd.store.daemon_lock import DaemonLock
 from jobd.store.examination import refuse_network
+from jobd.store.presence import presence
 
 LAST_LINES = 2.0
 SWITCH_INTERVAL = 0.000_5
@@ -157,9 +159,13 @@ def _configure_log(config: Config, writer: LogWriter) -> None:
 def _take(lock: DaemonLock, database: Path, systemd: Systemd, *, wait: bool) -> None:
     if lock.acquire(blocking=False) and lock.acquire_file(blocking=False):
         return
+    seen = presence(database, clock.now_ms())
+    pid = seen.known_as or lock.holder()
     if not wait:
-        raise errors.NoDaemon(f"jobd pid {lock.holder()} is active on {database}")
-    print(f"waiting: jobd pid {lock.holder()} is active", file=sys.stderr, flush=True)
-    systemd.status(f"waits for jobd pid {lock.holder()}, which is active on {database}")
+        raise errors.NoDaemon(f"jobd pid {pid} is active on {database}")
+    print(f"waiting: jobd pid {pid} is active", file=sys.stderr, flush=True)
+    for each in stands_still(seen, None):
+        print(f"jobd: {each.text} ({each.next_command})", file=sys.stderr, flush=True)
+    systemd.status(f"waits for jobd pid {pid}, which is active on {database}")
     lock.acquire(blocking=True)
     lock.acquire_file(blocking=True)

@@ -107,8 +107,8 @@ def _daemon(newest: Record | None, seen: Presence) -> str:
     if seen.alive:
         known = newest is not None and newest["pid"] == seen.pid
         started = f", started {ago(newest['started_at'], now)}" if newest and known else ""
-        how = "active" if seen.moves(newest) else "stands still"
-        return f"{how}, pid {seen.pid or 'unknown'}{started}"
+        how = "stands still" if not seen.moves(newest) else "active" if known else "starts"
+        return f"{how}, pid {seen.known_as or 'unknown'}{started}"
     if newest is None:
         return seen.last_words or "none has run yet; `jobd run` starts one"
     last = ago(newest["stopped_at"] or newest["seen_at"], now)

@@ -25,6 +25,8 @@ class Facts:
     """What keeps the active daemon from working."""
     last_words: str = ""
     """How the last daemon ended, where none is active."""
+    overlooked: bool = False
+    """Whether it was next, and a moment later still is."""
     obstacle: Problem | None = None
     """What would keep a daemon from starting."""
     handled: bool = False
@@ -59,6 +61,14 @@ class Facts:
     @property
     def id(self) -> int:
         return int(self.job["id"])
+
+    @property
+    def ready_ms(self) -> int:
+        """For how long it might have run already, or 0 where that is not known."""
+        moments = [self.job[name] for name in ("created_at", "scheduled_at", "next_retry_at")]
+        since = max((each for each in moments if each is not None), default=self.now)
+        began = self.daemon["started_at"] if self.daemon else self.now
+        return max(0, self.now - max(since, began)) if self.job["ready"] else 0
 
     @property
     def start(self) -> str:

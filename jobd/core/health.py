@@ -136,7 +136,7 @@ def dead_letters_problem(number: int) -> Problem:
 def _about(facts: HealthFacts) -> str:
     if not facts.presence.alive:
         return "no daemon"
-    return f"daemon pid {facts.presence.pid}, {at_work(facts.busy, facts.workers)}"
+    return f"daemon pid {facts.presence.known_as}, {at_work(facts.busy, facts.workers)}"
 
 
 def at_work(busy: int, workers: Sequence[Mapping[str, Any]]) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 from jobd.core.problem import Problem, State, lasted
 
-SIGN_EVERY = 10.0
+SIGN_EVERY = 5.0
 """Seconds between two signs of life, unless `timing.heartbeat` is shorter."""
-SILENT_AFTER_MS = 35_000
+SILENT_AFTER_MS = 20_000
 """Without a sign for so long it hangs."""
 WRITES_NOTHING_AFTER_MS = 180_000
 """The daemon writes its row once a minute; thrice that without a word is silence."""
@@ -67,6 +67,11 @@ class Presence:
     last_words: str = ""
     lock_lost: bool = False
 
+    @property
+    def known_as(self) -> int | None:
+        """The pid by which a person here finds it."""
+        return self.pid_here or self.pid
+
     def is_of(self, daemon: Mapping[str, Any] | None) -> bool:
         """Whether the lock is held by the daemon of this row, which has begun to work."""
         return self.alive and daemon is not None and daemon["pid"] == self.pid \
@@ -81,12 +86,12 @@ def stands_still(seen: Presence, daemon: Mapping[str, Any] | None) -> Iterator[P
     """It lives and holds its lock, but nothing moves; `daemon` is the newest row."""
     if not seen.alive:
         return
-    pid = seen.pid_here or seen.pid
+    pid = seen.known_as
     if seen.halt is not None:
         yield Problem(
             State.DOWN, "frozen_daemon",
-            f"The daemon, pid {pid}, is frozen: {_HALTED[seen.halt]}. It holds its lock, and does "
-            "nothing until it is woken.", seen.waker,
+            f"The daemon, pid {pid}, is frozen: {_HALTED[seen.halt]}. It keeps the locks that "
+            "it has, perhaps that of writing, and does nothing until it is woken.", seen.waker,
         )
     elif seen.is_of(daemon) and (seen.silent_ms or 0) > SILENT_AFTER_MS:
         yield Problem(
@@ -111,7 +116,17 @@ def is_locked_out(seen: Presence) -> Iterator[Problem]:
 
 def troubles(seen: Presence, daemon: Mapping[str, Any] | None) -> list[Problem]:
     """What keeps the daemon from working, though it lives."""
-    return [*stands_still(seen, daemon), *is_locked_out(seen)]
+    return [*stands_still(seen, daemon), *is_locked_out(seen), *_has_not_begun(seen, daemon)]
+
+
+def _has_not_begun(seen: Presence, daemon: Mapping[str, Any] | None) -> Iterator[Problem]:
+    if seen.alive and not seen.lock_lost and not seen.is_of(daemon):
+        yield Problem(
+            State.DEGRADED, "not_ready",
+            f"Pid {seen.known_as} holds the daemon's lock and has not begun to work: "
+            "it starts, or it is no daemon but a verb that needs the database alone.",
+            "jobd health",
+        )
 
 
 def of_daemon(seen: Presence, daemon: Mapping[str, Any] | None, now: int) -> Iterator[Problem]:
@@ -128,12 +143,7 @@ def of_daemon(seen: Presence, daemon: Mapping[str, Any] | None, now: int) -> Ite
             f"kill {seen.pid}",
         )
     elif daemon is None or not seen.is_of(daemon):
-        yield Problem(
-            State.DEGRADED, "not_ready",
-            f"Pid {seen.pid_here or seen.pid} holds the daemon's lock and has not begun to work: "
-            "it starts, or it is no daemon but a verb that needs the database alone.",
-            "jobd health",
-        )
+        yield from _has_not_begun(seen, daemon)
     elif seen.writer is None and now - daemon["seen_at"] > WRITES_NOTHING_AFTER_MS:
         yield Problem(
             State.DOWN, "silent_daemon",

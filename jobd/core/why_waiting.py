@@ -13,7 +13,14 @@ from jobd.core.facts import (
     named,
 )
 from jobd.core.lifecycle import FailureType
+from jobd.core.problem import lasted
 from jobd.core.why_in_batch import turn, why_in_batch
+
+TAKEN_WITHIN = 0.6
+"""Seconds in which the daemon takes a job that nothing stands in the way of."""
+LONG_READY_MS = 2_000
+HAUNTED = 2
+"""Of jobs that were lost with their daemon so often only one runs at a time."""
 
 
 def why_pending(facts: Facts) -> Explanation:
@@ -134,7 +141,25 @@ def _busy(facts: Facts) -> str:
 
 
 def _in_line(facts: Facts) -> str:
+    if facts.overlooked:
+        return (
+            f"It has been ready for {lasted(facts.ready_ms)}, nothing is before it and a worker is "
+            "free, but the daemon does not take it: its dispatcher hangs, or a handler that "
+            "computes lets no other thread have Python's global lock (isolation = \"process\" "
+            "keeps such a handler apart)."
+        )
     return f"The daemon is active and takes it in its turn; {_place(facts)}."
+
+
+def is_next(facts: Facts) -> bool:
+    """Whether the daemon should have taken it by now; who has to know looks once more a moment
+    later, for it may have become ready just now."""
+    full = facts.concurrency is not None and len(facts.executing) >= facts.concurrency
+    free = facts.busy < facts.workers and not facts.ahead and not full
+    return facts.daemon_alive and facts.trouble is None and facts.handled and free \
+        and facts.batch is None \
+        and facts.paused_at is None and facts.ready_ms > LONG_READY_MS \
+        and facts.job["rescue_count"] < HAUNTED
 
 
 def _place(facts: Facts) -> str:

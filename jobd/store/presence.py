@@ -48,7 +48,7 @@ def with_writer(seen: Presence, db: sqlite3.Connection, database: Path) -> Prese
     first = _version(db)
     until = clock.monotonic() + HELD_FOR
     pid = write_lock_holder(database)
-    if pid is None or (pid == seen.pid_here and seen.halt is None):
+    if pid is None or pid == seen.pid_here:
         return seen
     while clock.monotonic() < until:
         clock.pause(LOOK_EVERY)

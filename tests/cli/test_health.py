@@ -203,3 +203,17 @@ def test_a_failed_start_is_told_where_a_daemon_is_missed(
     for verb in ("health", "explain 1", "doctor"):
         said = " ".join(jobd(*verb.split())[1].split())
         assert "ended with exit status 78, because the handlers module broken does not" in said
+
+
+def test_a_job_that_is_next_and_not_taken_is_told(jobd: Jobd, store: Store, path: Path) -> None:
+    """Explained at a second look only: it may have become ready a moment ago."""
+    jobd("enqueue", "thumb")
+    with alive(store, path):
+        with store.opened() as database, database.transaction() as db:
+            db.execute("UPDATE daemons SET started_at = 1")
+            db.execute("UPDATE job_queue SET created_at = ?", (clock.now_ms() - 60_000,))
+        status, out, _ = jobd("explain", "1")
+    said = " ".join(out.split())
+    assert status == 0
+    assert "ready for 1 min" in said
+    assert "but the daemon does not take it" in said

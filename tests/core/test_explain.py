@@ -8,6 +8,7 @@ from jobd.core.explain import explain
 from jobd.core.facts import Facts
 from jobd.core.lifecycle import JobStatus
 from jobd.core.problem import Problem, State
+from jobd.core.why_waiting import is_next
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -103,6 +104,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], str]] = [
      ["set aside", "no handler for job type thumbnial", "It has one for thumbnail."], "jobd check"),
     ("pending, no handler at all", {"ready": 0}, {"handled": False, "job_types": ()},
      ["set aside", "pool.handlers"], "jobd check"),
+    ("pending, overlooked", PENDING, {"overlooked": True},
+     ["ready for 1 min", "does not take it"], "jobd wait 17"),
     ("pending, all busy", PENDING, {"busy": 4}, ["All 4 workers are busy"], "jobd workers"),
     ("pending, the one worker busy", PENDING, {"workers": 1, "busy": 1},
      ["The one worker is busy"], "jobd workers"),
@@ -235,3 +238,15 @@ def test_every_status_has_an_explanation(status: JobStatus) -> None:
 def test_every_status_is_in_the_table_of_cases(status: JobStatus) -> None:
     """A tenth status would need a case of its own here."""
     assert status in {case[1].get("status", "pending") for case in CASES}
+
+
+@pytest.mark.parametrize("given", [
+    {"busy": 4}, {"ahead": 1}, {"paused_at": NOW}, {"handled": False}, {"daemon_alive": False},
+    {"concurrency": 1, "executing": [3]}, FROZEN, {"workers": 0},
+])
+def test_a_job_with_something_in_its_way_is_not_next(given: dict[str, Any]) -> None:
+    """Nor one that has become ready a moment ago; everything else should have been taken."""
+    assert is_next(facts(PENDING))
+    assert not is_next(facts(PENDING, **given))
+    assert not is_next(facts({"created_at": NOW - 1_000}))
+    assert not is_next(facts({"rescue_count": 2}))

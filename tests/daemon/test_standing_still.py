@@ -171,3 +171,16 @@ def test_a_worker_is_shown_with_a_job_that_lasts_and_without_one_that_ended(hous
     assert [worker["job_id"] for worker in house.cli_json("workers")] == [None, None]
     assert "0 of 2 workers busy" in house.cli("health")
     assert "of 2 workers busy" in house.cli("health", "--from-log", log)
+
+
+def test_a_daemon_that_starts_is_not_told_as_one_that_works(house: House) -> None:
+    """It holds the lock, and has not said which jobs it can run: nothing is set aside yet."""
+    house.gate("shut")
+    (house.code / "slow.py").write_text(f"open({str(house.gates / 'shut')!r}).read()\n")
+    job_id = house.enqueue("quick")
+    daemon = house.launch(module="slow")
+    while f"starts, pid {daemon.pid}" not in house.cli("status"):
+        assert daemon.process.poll() is None, daemon.account()
+    said = " ".join(house.cli("explain", str(job_id)).split())
+    assert "has not begun to work" in said
+    assert "set aside" not in said
