@@ -236,6 +236,9 @@ def test_status_says_whether_a_daemon_is_active(jobd: Jobd, path: Path, store: A
     assert "none is active; the last one, pid 4711" in jobd("status")[1]
     lock = DaemonLock(path)
     assert lock.acquire(blocking=False)
+    assert "daemon    starts, pid " in jobd("status")[1]
+    with store.opened() as database, database.transaction() as db:
+        db.execute("UPDATE daemons SET pid = ?", (lock.holder(),))
     assert "daemon    active, pid " in jobd("status")[1]
     assert json.loads(jobd("status", "--json")[1])["daemons"][0]["active"] is True
     lock.release()
