@@ -214,7 +214,7 @@ def test_status_json_has_the_promised_keys(jobd: Jobd, path: Path) -> None:
     found = json.loads(jobd("status", "--json")[1])
     assert found["jobs"] == dict.fromkeys(JobStatus, 0) | {"pending": 1}
     assert list(found) == [
-        "jobs", "queues", "workers", "daemons", "problems", "settings_changed",
+        "jobs", "queues", "workers", "batches", "daemons", "problems", "settings_changed",
         "database", "config",
     ]
     assert (found["database"], found["config"]) == (str(path), None)
