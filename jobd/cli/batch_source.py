@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from jobd.cli.streams import complain
+from jobd.cli.table import printable
 from jobd.core.batch_input import BadLine, Complaints, Entry, Format, Reading, items
 from jobd.errors import BadInput
 
@@ -39,7 +40,7 @@ class Source:
 
     def __init__(self, file: str, how: Reading) -> None:
         self.how = how
-        self.name = "standard input" if file == "-" else file
+        self.name = "standard input" if file == "-" else printable(file)
         self._file = _rereadable(file, self.name)
         self._looks = self._look()
 

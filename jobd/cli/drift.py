@@ -7,11 +7,13 @@ from jobd.cli.streams import complain
 from jobd.cli.table import printable
 from jobd.core.problem import Problem, State
 from jobd.store.daemon_lock import is_held
-from jobd.store.schema import examine
 
 
 def misfit(db: sqlite3.Connection) -> Problem | None:
     """How the schema differs from what this jobd needs."""
+    # What the schema must be takes long to import, and beside an active daemon nobody asks.
+    from jobd.store.schema import examine
+
     looked = examine(db)
     differences = [*looked.faults, *looked.notes]
     if not differences:

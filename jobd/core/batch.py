@@ -170,7 +170,7 @@ def parse_stop_after(given: int | float | str) -> tuple[int | None, float | None
         if 0 < share <= 100:
             return None, share
     elif isinstance(given, str) and given.strip().isdecimal():
-        return _positive("stop_after", int(given)), None
+        return _positive("stop_after", int(given.strip()[:20])), None
     elif type(given) is int:
         return _positive("stop_after", given), None
     raise BadInput(

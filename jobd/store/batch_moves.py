@@ -36,6 +36,8 @@ def get(db: sqlite3.Connection, batch_id: int) -> Record:
 
 def find(db: sqlite3.Connection, name: str) -> Record | None:
     """The batch of that name that has not ended, else the newest that had it; or None."""
+    if not name.isprintable():
+        return None  # a command line may hold bytes that are no text; SQLite does not take them
     found = records(
         db,
         f"SELECT * FROM batch_jobs WHERE name = ? ORDER BY {IS_OPEN} DESC, id DESC LIMIT 1",

@@ -40,7 +40,7 @@ def named(db: sqlite3.Connection, word: str) -> Record:
         NotFound: there is none.
     """
     found = find(db, word)
-    if found is None and word.isascii() and word.isdecimal() and int(word) <= LARGEST_ID:
+    if found is None and word.isascii() and word.isdecimal() and int(word[:20]) <= LARGEST_ID:
         return get(db, int(word))
     if found is None:
         raise NotFound(f"no batch {word!r:.60}; `jobd batch list --all` shows what there is")

@@ -26,7 +26,7 @@ _PLACES = {field: f":{field}" for field in (*NewJob._fields, "now")}
 
 _PLAIN = """
     INSERT INTO job_queue (job_type, queue, payload, created_at, ready)
-    VALUES (?1, coalesce((SELECT queue FROM job_types WHERE name = ?1), 'default'), ?2, ?3, 1)
+    VALUES (?, coalesce((SELECT queue FROM job_types WHERE name = ?), 'default'), ?, ?, 1)
 """
 _WITHOUT_OPTIONS = NewJob("", "")[2:]
 _ONE = f"INSERT INTO job_queue ({_COLUMNS}) VALUES ({_VALUES.format(**_PLACES)})"
@@ -61,7 +61,8 @@ def enqueue(db: sqlite3.Connection, new: NewJob, now: int) -> tuple[int, bool]:
     """
     if new[2:] == _WITHOUT_OPTIONS:
         # The common case, at half the cost: a statement pays for each value that it binds.
-        return db.execute(_PLAIN, (new[0], new[1], now)).lastrowid or 0, True
+        # Python 3.12 before 3.12.4 takes ?1 for a name, and warns.
+        return db.execute(_PLAIN, (new[0], new[0], new[1], now)).lastrowid or 0, True
     values = {**new._asdict(), "now": now}
     if new.unique_key is None and new.request_id is None:
         return db.execute(_ONE, values).lastrowid or 0, True

@@ -166,6 +166,9 @@ def test_an_unknown_id_is_named(jobd: Jobd, store: Any, verb: str) -> None:
         (["exec", "--cwd", "", "--", "true"], "--cwd is empty"),
         (["exec", "--stdin=", "--", "true"], "--stdin is empty"),
         (["migrate", "down", "--map", "a\nb"], "--map 'a\\nb': write OLD=NEW"),
+        (["batch", "create", "b", "--type", "t", "--lines", "a\nb"], "a\\nb cannot be read"),
+        (["batch", "create", "b", "--type", "t", "--lines", "l", "--stop-after", "9" * 5_000],
+         "stop_after must be a whole number from 1 on"),
         (["--config", "", "list"], "--config is empty"),
         (["queue", "pause", "a b"], "queue 'a b' is no name"),
         (["queue", "pause"], "NAME"),
@@ -176,6 +179,15 @@ def test_an_unknown_id_is_named(jobd: Jobd, store: Any, verb: str) -> None:
 def test_usage_of_other_verbs(jobd: Jobd, path: Path, words: list[str], part: str) -> None:
     """One sentence of bearable length, not a page of usage."""
     check_refused(jobd(*words), USAGE, part, path)
+
+
+@pytest.mark.parametrize("name", ["a\udcffb", "9" * 5_000, ""], ids=["bytes", "digits", "empty"])
+@pytest.mark.parametrize("part", ["show", "items", "pause", "retry", "report", "results"])
+def test_a_batch_of_a_name_that_cannot_be(jobd: Jobd, store: Any, part: str, name: str) -> None:
+    """It is not found, as any other that is not there."""
+    with store.opened():
+        pass
+    check_refused(jobd("batch", part, name), FAILED, "no batch ")
 
 
 def test_an_empty_path_is_no_path(jobd: Jobd) -> None:
