@@ -20,7 +20,7 @@ from jobd.store.batch_reading import items, named
 from jobd.store.reading import Record
 
 COLUMNS = ("position", "topic", "job_id", "status", "attempt", "took", "what")
-PAGE = 200
+PAGE, BRIEF_PAGE = 50, 1_000
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
     status = args.status and ItemStatus(args.status)
     with opened(for_looking(args)) as database:
         batch = named(database.connection, args.name)
-        found = pages(database.connection, batch["id"], status, after, limit)
+        found = pages(database.connection, batch["id"], status=status, after=after, limit=limit,
+                      brief=not args.json)
         if args.json:
             print_array(shown(_public(each)) for each in found)
         else:
@@ -38,14 +39,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def pages(
-    db: sqlite3.Connection, batch_id: int, status: ItemStatus | None = None, after: int = 0,
-    limit: int | None = None,
+    db: sqlite3.Connection, batch_id: int, *, status: ItemStatus | None = None, after: int = 0,
+    limit: int | None = None, brief: bool = False,
 ) -> Iterator[Record]:
-    """The items, a page at a time, so that a million of them fit into memory."""
-    left = limit
+    """The items, a page at a time, so that a million of them fit into memory.
+
+    With `brief` they come without their parameters and results, and more of them at once.
+    """
+    left, most = limit, BRIEF_PAGE if brief else PAGE
     while left is None or left > 0:
-        size = PAGE if left is None else min(left, PAGE)
-        page = items(db, batch_id, status=status, after=after, limit=size)
+        size = most if left is None else min(left, most)
+        page = items(db, batch_id, status=status, after=after, limit=size, brief=brief)
         yield from page
         if len(page) < size:
             return

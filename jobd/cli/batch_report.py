@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     look = look_of(sys.stdout, "never")
     with opened(found) as database:
         moment = look_at(database.connection, found.db, args.name)
-        items = pages(database.connection, moment.batch["id"])
+        items = pages(database.connection, moment.batch["id"], brief=True)
         if args.csv:
             _print_csv(items, moment.batch["job_type"], look)
             return DONE

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         for item in pages(database.connection, batch["id"]):
             missing += item["status"] != ItemStatus.COMPLETED
             if as_objects:
-                print(_line({key: shown(item)[key] for key in NDJSON_KEYS}))
+                print(_line(shown({key: item[key] for key in NDJSON_KEYS})))
             elif item["status"] != ItemStatus.COMPLETED:
                 continue
             elif batch["job_type"] == EXEC:

@@ -107,6 +107,10 @@ def hindrance(db: sqlite3.Connection, batch: Record) -> str | None:
     return None
 
 
+_BRIEF = """position, job_id, topic, tier, status, job_status, attempt, retry_count, failure_type,
+    error_message, dead_letter_reason, progress, created_at, claimed_at, started_at, ended_at"""
+
+
 def items(
     db: sqlite3.Connection,
     batch_id: int,
@@ -114,11 +118,15 @@ def items(
     status: ItemStatus | None = None,
     after: int = 0,
     limit: int = MANY,
+    brief: bool = False,
 ) -> list[Record]:
-    """Up to `limit` items in input order, with positions above `after`."""
+    """Up to `limit` items in input order, with positions above `after`.
+
+    Parameters and results may be large: with `brief` they are left out.
+    """
     return records(
         db,
-        """SELECT * FROM batch_item_status
+        f"""SELECT {_BRIEF if brief else "*"} FROM batch_item_status
         WHERE batch_job_id = :batch AND position > :after AND (:status IS NULL OR status = :status)
         ORDER BY position LIMIT :limit""",
         {"batch": batch_id, "after": after, "status": status and str(status), "limit": limit},
