@@ -55,11 +55,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A file or directory beside the database: its mode, and whether this user may write it."""
+    """A file or directory beside the database: its mode, and whether this user may write it.
+
+    `keeps_out` names the owner of the database, where that one may not use this file.
+    """
 
     path: str
     mode: int
     writable: bool
+    keeps_out: str = ""
 
 
 def ok(about: str, message: str) -> Finding:
@@ -104,6 +108,11 @@ def modes(files: Sequence[FileFacts]) -> Iterator[Finding]:
             fine = False
             yield warn("modes", f"anybody may open {each.path} (mode {bits:04o}): payloads and "
                        "results are in it", f"chmod o= {each.path}")
+        if each.keeps_out:
+            fine = False
+            yield fail("modes", f"{each.path} does not belong to {each.keeps_out}, whose the "
+                       f"database is, and keeps that user out (mode {bits:04o})",
+                       f"chown {each.keeps_out}: {each.path}")
         if not each.writable:
             fine = False
             yield fail("modes", f"this user cannot write {each.path} (mode {bits:04o})",
@@ -199,10 +208,9 @@ def live(health: Health, *, work_waits: bool, died: bool = False) -> Iterator[Fi
         if each.cause == "dead_letters":
             continue
         nobody = each.cause == "no_daemon"
-        more = (" It died, and did not sign off." if nobody and died else "") + \
-            (" Jobs wait for one." if nobody and work_waits else "")
+        more = " Jobs wait for one." if nobody and work_waits else ""
         fails = each.cause in ("database_locked", "lock_lost") or each.state is State.DOWN
-        make = fail if fails and (not nobody or more) else warn
+        make = fail if fails and (not nobody or work_waits or died) else warn
         yield make(_ABOUT.get(each.cause, "workers"), each.text + more, each.next_command)
     if not any(each.cause in _OF_THE_DAEMON for each in health.problems):
         yield ok("daemon", health.about)

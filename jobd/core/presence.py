@@ -156,6 +156,8 @@ def _nobody(seen: Presence, daemon: Mapping[str, Any] | None, now: int) -> Probl
     at = daemon and (daemon["stopped_at"] or daemon["seen_at"])
     last = f"the last one, pid {daemon['pid']}, was last seen {lasted(now - at)} ago" \
         if daemon and at else "none has ever run"
+    if daemon and daemon["stopped_at"] is None and not seen.last_words:
+        last += " and did not sign off: it was killed, or the machine went down"
     if seen.last_words:
         last += f"; {seen.last_words}"
     return Problem(State.DOWN, "no_daemon", f"No daemon is active; {last}.", "jobd run")

@@ -44,12 +44,12 @@ def _is_read_only(place: Path) -> bool:
 
 
 def _sentence(place: Path, needed: int) -> str:
-    user = _user(os.geteuid())
+    user = user_name(os.geteuid())
     try:
         found = place.stat()
     except OSError as error:
         return f"permission denied: user {user} may not use {place} ({error.strerror})"
-    owner, group, mode = _user(found.st_uid), _group(found.st_gid), stat.S_IMODE(found.st_mode)
+    owner, group, mode = user_name(found.st_uid), _group(found.st_gid), stat.S_IMODE(found.st_mode)
     belongs = f"it belongs to user {owner} and group {group} (mode {mode:04o})"
     lets_group = mode >> 3 & 0o7 & needed == needed
     return f"permission denied: user {user} may not use {place}; {belongs}; " \
@@ -65,7 +65,8 @@ def _way_in(user: str, owner: str, group: str, gid: int | None) -> str:
     return f"join the group: `sudo usermod --append --groups {group} {user}`, and log in again"
 
 
-def _user(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """As people know the user, or the number of one without a name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

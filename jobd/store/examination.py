@@ -4,12 +4,14 @@ import os
 import re
 import socket
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from jobd.core.findings import OVER_THE_NETWORK, FileFacts
 from jobd.errors import ConfigurationError
 from jobd.poke import address, socket_path
+from jobd.store.access import user_name
 from jobd.store.attempt_files import attempts_directory
 from jobd.store.complaints import error_name
 from jobd.store.daemon_lock import lock_path
@@ -64,10 +66,23 @@ def files(database: Path) -> Iterator[FileFacts]:
     beside = (Path(f"{database}{suffix}") for suffix in SUFFIXES)
     for path in (database.parent, attempts, *beside):
         try:
-            mode = path.stat().st_mode
+            found = path.stat()
         except OSError:
             continue
-        yield FileFacts(str(path), mode, os.access(path, os.W_OK))
+        yield FileFacts(str(path), found.st_mode, os.access(path, os.W_OK),
+                        _kept_out(database, found))
+
+
+def _kept_out(database: Path, found: os.stat_result) -> str:
+    """The owner of the database, when a file of such an owner and mode is not for that user."""
+    try:
+        ours = database.stat()
+    except OSError:
+        return ""
+    needed = 0o7 if stat.S_ISDIR(found.st_mode) else 0o6
+    mine = ours.st_uid in (0, found.st_uid)
+    shared = ours.st_gid == found.st_gid and found.st_mode >> 3 & needed == needed
+    return "" if mine or shared or found.st_mode & needed == needed else user_name(ours.st_uid)
 
 
 def file_system(database: Path) -> tuple[str | None, str]:

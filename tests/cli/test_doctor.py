@@ -69,7 +69,7 @@ def test_a_daemon_that_died_is_a_failure(jobd: Verb, store: Store) -> None:
     store.register("thumb")
     level, message, mend = troubles(jobd)["daemon"]
     assert (level, mend) == ("fail", "jobd run")
-    assert "It died" in message
+    assert "did not sign off" in message
 
 
 def test_a_job_left_running_is_a_failure(jobd: Verb, store: Store) -> None:
@@ -78,6 +78,24 @@ def test_a_job_left_running_is_a_failure(jobd: Verb, store: Store) -> None:
     store.rest()
     jobd("enqueue", "thumb", "--in", "1h")
     assert troubles(jobd)["daemon"][0] == "fail"
+
+
+def test_a_file_that_keeps_the_databases_owner_out_is_told(
+    jobd: Verb, store: Store, path: Path
+) -> None:
+    """As root leaves one behind, whom no mode keeps out."""
+    if os.geteuid():
+        pytest.skip("only root can give a file away")
+    store.register()
+    store.rest()
+    for each in path.parent.glob("jobd.db*"):
+        os.chown(each, 1, 1)
+    os.chown(path.parent, 1, 1)
+    assert "modes" not in troubles(jobd)
+    os.chown(f"{path}.turn", 0, 0)
+    level, message, mend = troubles(jobd)["modes"]
+    assert (level, mend) == ("fail", f"chown daemon: {path}.turn")
+    assert "keeps that user out" in message
 
 
 def test_jobs_without_a_daemon_are_a_failure(jobd: Verb, store: Store) -> None:
