@@ -14,17 +14,19 @@ import tempfile
 import venv
 from pathlib import Path
 
+from tests.bench.batches import BATCHES
 from tests.bench.contest import Arena, Figures, Wrong
 from tests.bench.report import as_table, summary
 from tests.bench.workloads import WORKLOADS, Workload
 
+EVERYTHING = (*WORKLOADS, *BATCHES)
 PEERS = ("huey", "litequeue", "persist-queue")
 
 
 def main() -> int:
     """Run the workloads asked for; 1 when one of them did not do its work exactly once."""
     args = _arguments()
-    chosen = [each for each in WORKLOADS if not args.only or each.name in args.only]
+    chosen = [each for each in EVERYTHING if not args.only or each.name in args.only]
     if args.quick:
         chosen = [each for each in chosen if each.quick is not None]
     arena = Arena(None if args.without_peers else _peers(args.peers))
@@ -67,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, under two minutes")
     parser.add_argument("--only", nargs="+", metavar="NAME",
-                        choices=[each.name for each in WORKLOADS], help="these workloads only")
+                        choices=[each.name for each in EVERYTHING], help="these workloads only")
     parser.add_argument("--repetitions", type=int, metavar="N", help="default 7, or 1 with --quick")
     parser.add_argument("--rows", type=int, metavar="N", help="jobs in a crowd (default 1,000,000)")
     parser.add_argument("--peers", metavar="PYTHON", help="the Python in whose environment the "

@@ -66,6 +66,7 @@ def drain(
     burning: int = 0,
     beside: str = "",
     rows: int = 0,
+    batch: bool = False,
 ) -> dict[str, float]:
     """Drain what is queued beforehand; the outcome lines of the log are counted as well."""
     with queue(directory) as mine:
@@ -73,7 +74,9 @@ def drain(
             mine.enqueue_many([("burns", {})] * burning, priority=1000)
         jobs = [("rests", {"number": n, "sleep": sleep}) if sleep else ("noop", {"number": n})
                 for n in range(count)]
-        for first in range(0, count, 50_000):
+        if batch:
+            mine.batch("all", jobs[0][0], (payload for _, payload in jobs))
+        for first in range(0, 0 if batch else count, 50_000):
             mine.enqueue_many(jobs[first : first + 50_000])
     if beside:
         crowds.CROWDS[beside](Path(directory, "jobd.db"), rows)
