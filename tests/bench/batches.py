@@ -14,5 +14,6 @@ BATCHES = (
     Workload("batch-crowd", "The worst call of another producer meanwhile (ms)", "alone", "create",
              "other_max_ms", (BATCH,), {"count": 1_000_000}, less_is_better=True),
     Workload("batch-show", "`jobd batch show`, beyond the interpreter's start (ms)", "alone",
-             "show", "show_ms", (BATCH,), {"count": 1_000_000}, {"count": 10_000}, less_is_better=True),
+             "show", "show_ms", (BATCH,), {"count": 1_000_000}, {"count": 10_000},
+             less_is_better=True),
 )
