@@ -140,8 +140,24 @@ def counts_add_up(e: Evidence) -> Iterator[str]:
         yield f"`jobd status` says {e.counts}, the rows say {dict(found)}"
 
 
+def batches_count_truly(e: Evidence) -> Iterator[str]:
+    """The counters of each batch are what a count of its items says."""
+    for batch in e.batches:
+        for what in ("total", "successful", "failed", "cancelled"):
+            told, counted = batch[f"{what}_items"], batch[f"counted_{what}"]
+            if told != counted:
+                yield f"batch {batch['name']} says {told} {what} items, and there are {counted}"
+
+
+def every_batch_ends(e: Evidence) -> Iterator[str]:
+    """A batch ends with its last item; what its maker never sealed is gone."""
+    for batch in e.batches:
+        if not e.unsettled and (batch["status"] != "completed" or not batch["sealed_at"]):
+            yield f"batch {batch['name']} is {batch['status']}, sealed at {batch['sealed_at']}"
+
+
 CHECKS = (
     nothing_is_lost, nothing_is_invented, every_job_ends, a_transaction_is_whole,
     children_come_with_success, a_key_is_held_once, a_request_is_one_job, cancelled_means_asked,
-    nothing_goes_back, counts_add_up,
+    nothing_goes_back, counts_add_up, batches_count_truly, every_batch_ends,
 )

@@ -16,6 +16,7 @@ from tests.torture.evidence import (
     Evidence,
     query,
     read_attempts,
+    read_batches,
     read_jobs,
     read_notes,
     read_said,
@@ -158,6 +159,7 @@ class Cycle:
         evidence.said = read_said(root, "acknowledged")
         evidence.seen = read_said(root, "observed")
         evidence.jobs, evidence.attempts = read_jobs(self._db), read_attempts(self._db)
+        evidence.batches = read_batches(self._db)
         evidence.daemons = self._crowd.daemons
         for each in self._crowd.daemons:
             evidence.logs[each.pid] = _lines(Path(each.log))

@@ -92,6 +92,8 @@ class Evidence:
     errors: dict[int, str] = field(default_factory=dict)
     """By pid, standard error; 0 for producers and the like."""
     unsettled: list[str] = field(default_factory=list)
+    batches: list[Line] = field(default_factory=list)
+    """Each batch as its row is, with what a count of its items says."""
     seen: list[Line] = field(default_factory=list)
     """What the observer saw while it went on: live holders of a key, and rows that went back."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -166,6 +168,10 @@ def read_jobs(path: Path) -> dict[int, JobRow]:
     return {job.id: job for job in jobs}
 
 
+def read_batches(path: Path) -> list[Line]:
+    return [dict(row) for row in query(path, COUNTED)]
+
+
 def _tag(payload: str) -> str:
     found = json.loads(payload)
     return str(found.get("tag") or found.get("env", {}).get("TAG"))
@@ -186,6 +192,15 @@ def changed(evidence: Evidence, job_id: int, **values: Any) -> Evidence:
 UNSETTLED = f"""
     SELECT id, job_type, status, attempt, execution_over, ready, due_at FROM job_queue
     WHERE status IN {LIVE} OR execution_over = 0 ORDER BY id
+"""
+COUNTED = """
+    SELECT b.id, b.name, b.status, b.sealed_at, b.run,
+        b.total_items, b.successful_items, b.failed_items, b.cancelled_items,
+        count(i.job_id) AS counted_total,
+        count(*) FILTER (WHERE i.status = 'completed') AS counted_successful,
+        count(*) FILTER (WHERE i.status = 'failed') AS counted_failed,
+        count(*) FILTER (WHERE i.status = 'cancelled') AS counted_cancelled
+    FROM batch_jobs AS b LEFT JOIN batch_item_status AS i ON i.batch_job_id = b.id GROUP BY b.id
 """
 TWO_LIVE = f"""
     SELECT unique_key, group_concat(id) AS ids FROM job_queue

@@ -5,7 +5,7 @@ The same seed and number draw the same plan; how the processes interleave is the
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,8 +197,14 @@ def draw_plan(seed: int, number: int) -> Plan:
     """The plan of cycle `number` of a run with this seed."""
     draw = random.Random(f"{seed}/{number}")
     with_processes = draw.random() < 0.3
+    # Batches are drawn apart, so that a seed still means what it meant before there were any.
+    apart = random.Random(f"{seed}/{number}/batches")
     producers = tuple(
-        _producer(draw, f"{name}", with_processes=with_processes and not name)
+        tuple(sorted(
+            (*_producer(draw, f"{name}", with_processes=with_processes and not name),
+             *_batches(apart, f"{name}")),
+            key=lambda action: action.at,
+        ))
         for name in range(draw.choice([1, 2, 2, 3]))
     )
     faults = sorted((_fault(draw) for _ in range(draw.choice([1, 2, 2, 3, 3, 4]))),
@@ -233,6 +239,15 @@ def _producer(draw: Draw, name: str, *, with_processes: bool) -> tuple[Action, .
         actions.append(Action(draw.uniform(0.1, CHAOS), verb, order, draw.randrange(1 << 30)))
     actions += _trouble(draw, name, with_processes=with_processes)
     return tuple(sorted(actions, key=lambda action: action.at))
+
+
+def _batches(draw: Draw, name: str) -> Iterator[Action]:
+    """Items that must all be there or none; `pick` is how many may run at once, 0 without limit."""
+    for number in range(draw.choice([0, 1, 1, 2])):
+        kind = draw.choice([_steady("quick"), _steady("long", seconds=(0.01, 0.1))])
+        tag = f"{name}.b{number}"
+        orders = tuple(kind(draw, f"{tag}.{n}") for n in range(draw.randrange(1, 25)))
+        yield Action(draw.uniform(0, CHAOS), "batch", orders, draw.choice([0, 0, 1, 2]))
 
 
 def _trouble(draw: Draw, name: str, *, with_processes: bool) -> list[Action]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import jobd
 from jobd.errors import JobdError, Refused
+from jobd.store import batch_reading
 from tests.torture.journal import appended
 from tests.torture.plan import Action, Order
 
@@ -49,6 +50,8 @@ class Producer:
                     self._enqueue(queue, action.orders[0], request_id=action.orders[0].tag)
             case "enqueue_many":
                 self._enqueue_many(queue, action.orders)
+            case "batch":
+                self._batch(queue, action.orders, action.pick)
             case "enqueue_and_die":
                 self._enqueue(queue, action.orders[0])
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -70,6 +73,17 @@ class Producer:
         ids = queue.enqueue_many([(o.job_type, self._payload(o), o.options) for o in orders])
         for order, job_id in zip(orders, ids, strict=True):
             self._acknowledge(order, job_id, called, None)
+
+    def _batch(self, queue: jobd.Queue, orders: tuple[Order, ...], concurrency: int) -> None:
+        """Items are acknowledged once the batch is; one of them may be cancelled or retried."""
+        called = min([self._intend(order) for order in orders])
+        name = orders[0].tag.rpartition(".")[0]
+        batch = queue.batch(name, orders[0].job_type, (self._payload(each) for each in orders),
+                            concurrency=concurrency or None)
+        with queue._connection() as database:
+            items = batch_reading.items(database.connection, batch.id)
+        for order, item in zip(orders, items, strict=True):
+            self._acknowledge(order, jobd.JobId(item["job_id"]), called, None)
 
     def _insist(self, queue: jobd.Queue, job_id: int) -> None:
         """Ask for a retry as soon as it is parked, whether it still executes or not."""

@@ -15,6 +15,9 @@ from tests.torture.processes import Incarnation
 KILLED, CALM, HOLDER = 10, 11, 12
 STEADY = Order("0.1", "quick", {"tag": "0.1"}, steady=True)
 FAILING = Order("0.2", "fails", {"tag": "0.2"}, fails=True)
+BATCH = {"name": "0.b0", "status": "completed", "sealed_at": 5, "total_items": 2,
+         "successful_items": 1, "failed_items": 0, "cancelled_items": 1, "counted_total": 2,
+         "counted_successful": 1, "counted_failed": 0, "counted_cancelled": 1}
 TIMED = Order("0.3", "hangs", {"tag": "0.3"}, {"timeout": 2.0})
 
 
@@ -77,6 +80,7 @@ def sound() -> Evidence:
               CALM: ['{"event": "daemon.started"}', event("job.completed", 1, 2)]},
         errors={KILLED: "", CALM: f"waiting: jobd pid {KILLED} is active", 0: ""},
         counts={"completed": 6, "pending": 0},
+        batches=[BATCH],
     )
 
 
@@ -161,6 +165,9 @@ FABRICATED: list[tuple[str, str, Callable[[Evidence], Evidence]]] = [
      lambda e: said(*asked("cancel", 2, "retrying", 5.15))(row(2, status="cancelled")(e))),
     ("nothing_goes_back", "an attempt number fell", told(seen=[{"went back": 1}])),
     ("counts_add_up", "status counts wrong", told(counts={"completed": 5})),
+    ("batches_count_truly", "a counter drifted", told(batches=[BATCH | {"failed_items": 1}])),
+    ("every_batch_ends", "still open", told(batches=[BATCH | {"status": "processing"}])),
+    ("every_batch_ends", "never sealed", told(batches=[BATCH | {"sealed_at": None}])),
     ("a_start_is_an_attempt", "of no job", note(Note("S", 99, 1, CALM, 3.0))),
     ("a_start_is_an_attempt", "beyond the last", note(Note("S", 2, 3, CALM, 5.4))),
     ("a_start_is_an_attempt", "more starts than attempts", row(2, attempt=1)),
