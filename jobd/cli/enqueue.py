@@ -14,9 +14,9 @@ from jobd.cli.options import settings
 from jobd.cli.streams import complain, telling
 from jobd.cli.table import print_json, printable
 from jobd.core.job import NewJob
+from jobd.core.names import nearest
 from jobd.core.new_job import new_job
 from jobd.core.payload import parse_payload
-from jobd.core.why_waiting import nearest
 from jobd.errors import DONE, BadInput
 from jobd.poke import poke
 from jobd.store.enqueue import enqueue

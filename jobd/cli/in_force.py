@@ -1,7 +1,6 @@
 """The settings in force against the file: the daemon keeps what it read, others compare."""
 
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ class Keeper:
     ) -> None:
         self._found = found
         self._beaten = sorted(set_by(environment, flags))
-        self._salt = secrets.token_hex(8)
+        self._salt = os.urandom(8).hex()
         self._config = _alone(found.tables)
         self._keep()
 

@@ -9,9 +9,8 @@ from jobd.cli.opened import opened
 from jobd.cli.options import for_looking, settings
 from jobd.cli.streams import complain
 from jobd.cli.table import ago, print_json, print_table
-from jobd.core.names import check_name
+from jobd.core.names import check_name, nearest
 from jobd.core.shown import shown
-from jobd.core.why_waiting import nearest
 from jobd.errors import DONE, FAILED
 from jobd.poke import poke
 from jobd.store.overview import queues

@@ -1,6 +1,7 @@
 """What queues and job types may be called."""
 
 import re
+from difflib import get_close_matches
 
 from jobd.errors import BadInput
 
@@ -14,3 +15,8 @@ def check_name(kind: str, text: str) -> str:
             f"{kind} {text!r:.60} is no name; write 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
         )
     return text
+
+
+def nearest(name: str, known: list[str]) -> list[str]:
+    """Up to three known names that a misspelt one may have meant."""
+    return get_close_matches(name, known, n=3, cutoff=0.6)

@@ -1,6 +1,5 @@
 """Why a job that waits is not running."""
 
-from difflib import get_close_matches
 
 from jobd.core.durations import age
 from jobd.core.facts import (
@@ -13,6 +12,7 @@ from jobd.core.facts import (
     named,
 )
 from jobd.core.lifecycle import FailureType
+from jobd.core.names import nearest
 from jobd.core.problem import lasted
 from jobd.core.why_in_batch import turn, why_in_batch
 
@@ -34,11 +34,6 @@ def why_retrying(facts: Facts) -> Explanation:
     retry = f"{_which_retry(facts)} is due"
     when = f" at {at(facts, due)}" if due is not None and due > facts.now else " now"
     return _blocked(facts, f"{_what_failed(facts)} {retry}{when}.")
-
-
-def nearest(job_type: str, known: list[str]) -> list[str]:
-    """Up to three registered names that a misspelt one may have meant."""
-    return get_close_matches(job_type, known, n=3, cutoff=0.6)
 
 
 def _waits(facts: Facts) -> str:

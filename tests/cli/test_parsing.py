@@ -113,7 +113,9 @@ HEAVY = {"jobd.daemon.daemon", "jobd.store.migrator", "jobd.store.misfits", "job
 
 @pytest.mark.parametrize(("words", "absent"), [
     (["list"], HEAVY), (["status"], HEAVY - {"jobd.queue", "threading"}),
-    (["list", "--help"], HEAVY), (["--help"], {*HEAVY, "sqlite3", "tomllib", "dataclasses"}),
+    (["list", "--help"], HEAVY), (["enqueue", "--help"], {*HEAVY, "jobd.core.facts"}),
+    (["exec", "--help"], {*HEAVY, "jobd.core.facts", "jobd.store.schema"}),
+    (["--help"], {*HEAVY, "sqlite3", "tomllib", "dataclasses"}),
     (["nonsense"], {*HEAVY, "sqlite3"}),
 ], ids=lambda words: " ".join(words) if isinstance(words, list) else "")
 def test_a_verb_imports_what_it_needs(
