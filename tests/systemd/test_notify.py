@@ -200,8 +200,8 @@ def test_a_reload_is_told_from_its_beginning_to_its_end(house: House, listener: 
         place = listener.wait(before, RELOADING="1")
         assert began <= int(listener.heard[place]["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
         listener.wait(place, READY="1")
-    assert daemon.events("configuration.reloaded")
-    assert daemon.events("configuration.refused")
+    daemon.wait_for("configuration.reloaded")
+    daemon.wait_for("configuration.refused")
 
 
 def test_a_stop_is_told_and_asks_for_its_time(house: House, listener: Listener) -> None:
