@@ -14,6 +14,7 @@ from jobd.log import logger
 from jobd.store import measuring
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
+from jobd.store.presence import silent_ms
 
 INTERVAL = 1.0
 COUNTING_TAKES = 60.0
@@ -69,9 +70,10 @@ class MetricsFile:
             self._jobs, self._counted_at = measuring.count_jobs(db), clock.now_ms()
             took = clock.monotonic() - began
             self._count_next = began + SHARE_OF_COUNTING * took
+        now = clock.now_ms()
         return render(gauges.families(measuring.measure(
-            db, self._path, alive=True, jobs=self._jobs, counted_at=self._counted_at,
-            now=clock.now_ms(),
+            db, self._path, alive=True, jobs=self._jobs, counted_at=self._counted_at, now=now,
+            silent_ms=silent_ms(self._path, now),
         )))
 
     def _complain(self, error: OSError, now: float) -> None:

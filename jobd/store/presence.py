@@ -36,7 +36,7 @@ def presence(database: Path, now: int) -> Presence:
     if not alive:
         return Presence(last_words=last_words(database))
     halt, waker = (None, None) if here is None else _halted(here)
-    silent = None if lost else _silent_ms(database, now)
+    silent = None if lost else silent_ms(database, now)
     return Presence(True, pid, here, halt, waker, silent, lock_lost=lost)
 
 
@@ -113,7 +113,7 @@ def _is_frozen(group: Path) -> bool:
         return False
 
 
-def _silent_ms(database: Path, now: int) -> int | None:
+def silent_ms(database: Path, now: int) -> int | None:
     """The age of the last sign of life; None when the clock was set back since."""
     try:
         age = now - os.stat(lock_path(database)).st_mtime_ns // 1_000_000
