@@ -52,6 +52,9 @@ def _sentence(place: Path, needed: int) -> str:
     owner, group, mode = user_name(found.st_uid), _group(found.st_gid), stat.S_IMODE(found.st_mode)
     belongs = f"it belongs to user {owner} and group {group} (mode {mode:04o})"
     lets_group = mode >> 3 & 0o7 & needed == needed
+    if found.st_uid == os.geteuid():
+        return f"permission denied: user {user} may not use {place}; {belongs}, which keeps out " \
+            f"its owner too: `chmod u+rwX {place}`"
     return f"permission denied: user {user} may not use {place}; {belongs}; " \
         f"{_way_in(user, owner, group, found.st_gid if lets_group else None)}"
 
