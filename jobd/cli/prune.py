@@ -11,10 +11,10 @@ from jobd.cli.opened import opened
 from jobd.cli.options import Settings, settings
 from jobd.cli.table import print_json
 from jobd.core.durations import format_duration, parse_duration
-from jobd.core.lifecycle import JobStatus
+from jobd.core.lifecycle import COMPLETED, JobStatus
 from jobd.core.retention import PRUNABLE, Expiry, expiries, expiry
 from jobd.errors import DONE, BadInput, DaemonActive, DatabaseBusy
-from jobd.store import output_files, retention, sizes
+from jobd.store import batch_retention, output_files, retention, sizes
 from jobd.store.connection import Database
 from jobd.store.daemon_lock import DaemonLock
 from jobd.store.opening import open_database
@@ -58,18 +58,22 @@ def run(args: argparse.Namespace) -> int:
     with opened(found, check="drift") as database:
         if args.dry_run:
             counts = _counted(database, wanted)
+            batches = len(_expired_batches(database, wanted))
         else:
             if args.rewrite:
                 with _surely_alone(database.path):
                     pass  # better said before anything is deleted
             counts = _pruned(database, wanted)
+            batches = _prune_batches(database, wanted)
             _tidy(database, rewriting=args.rewrite)
     if args.json:
-        print_json({"dry_run": args.dry_run, "jobs": counts, "total": sum(counts.values())})
+        print_json({"dry_run": args.dry_run, "jobs": counts, "total": sum(counts.values()),
+                    "batches": batches})
         return DONE
     each = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     verb = "would delete" if args.dry_run else "deleted"
-    print(f"{verb} {sum(counts.values())} jobs" + (f" ({each})" if each else ""))
+    whole = f" and {batches} batch{'es' if batches > 1 else ''} with all items" if batches else ""
+    print(f"{verb} {sum(counts.values())} jobs" + (f" ({each})" if each else "") + whole)
     return DONE
 
 
@@ -128,6 +132,29 @@ def _delete(database: Database, each: Expiry, ids: list[int]) -> int:
         count += len(gone)
         _keep_log_short(database)
         clock.pause(clock.monotonic() - began)
+    return count
+
+
+def _expired_batches(database: Database, wanted: Sequence[Expiry]) -> list[int]:
+    """Batches that ended as long ago: completed without a failure, or in another way."""
+    before = {each.status: each.before for each in wanted}
+    ended = max((before[status] for status in before if status is not COMPLETED), default=None)
+    return batch_retention.expired(database.connection, before.get(COMPLETED), ended)
+
+
+def _prune_batches(database: Database, wanted: Sequence[Expiry]) -> int:
+    """Delete them whole, slice after slice; returns how many."""
+    count = 0
+    for batch_id in iter(lambda: next(iter(_expired_batches(database, wanted)), None), None):
+        over = False
+        while not over:
+            began = clock.monotonic()
+            with database.transaction() as db:
+                gone, over = batch_retention.delete_slice(db, batch_id, _past(began + SLICE / 2))
+            output_files.remove_outputs(database.path, gone)
+            _keep_log_short(database)
+            clock.pause(clock.monotonic() - began)
+        count += 1
     return count
 
 

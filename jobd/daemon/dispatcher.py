@@ -139,7 +139,7 @@ class Dispatcher:
             clock.pause(pace)
 
     def _nap(self) -> float:
-        if self._feed.busy:
+        if self._feed.busy and not self._draining.is_set():
             return 0.0
         if self._hand.buffered or self._batch:
             return SHORT_NAP

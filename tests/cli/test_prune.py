@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jobd.queue import Queue
 from jobd.store.connection import WAL_LIMIT
 from jobd.store.daemon_lock import DaemonLock
 from jobd.store.opening import open_database
@@ -68,7 +69,7 @@ def test_statuses_may_be_named(jobd: Verb, two: Store) -> None:
     status, out, _ = jobd("prune", "--status", "failed", "--status", "completed", "--json")
     assert status == 0
     assert json.loads(out) == {
-        "dry_run": False, "jobs": {"failed": 0, "completed": 1}, "total": 1,
+        "dry_run": False, "jobs": {"failed": 0, "completed": 1}, "total": 1, "batches": 0,
     }
     assert two.count() == 1
 
@@ -167,3 +168,16 @@ def test_without_a_database_it_says_so(jobd: Verb) -> None:
     """It makes none."""
     status, _, err = jobd("prune")
     assert (status, "no database at" in err) == (1, True)
+
+
+def test_batches_go_whole(jobd: Verb, two: Store) -> None:
+    """An ended batch goes with all its items, an open one keeps those that ended."""
+    with Queue(two.path) as queue:
+        queue.batch("ended", "t", [{"n": 1}, {"n": 2}]).cancel()
+        queue.batch("open", "t", [{"n": 3}])
+    with two.opened() as database, database.transaction() as db:
+        db.execute("UPDATE batch_jobs SET completed_at = 1 WHERE name = 'ended'")
+    assert jobd("prune", "--dry-run")[1].endswith(" and 1 batch with all items\n")
+    assert jobd("prune", "--status", "completed")[1] == "deleted 1 jobs (1 completed)\n"
+    assert jobd("prune")[1] == "deleted 1 jobs (1 dead_letter) and 1 batch with all items\n"
+    assert two.count() == 1

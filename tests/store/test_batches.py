@@ -1,6 +1,7 @@
 """Batches in the store: all items or none, true counters, one end for each run."""
 
 import random
+import re
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -331,3 +332,30 @@ def test_the_lock_of_a_batch_is_free_when_its_holder_lets_go(path: Path) -> None
             other.take(7)
         assert is_worked_on(path, 7)
     assert not is_worked_on(path, 7)
+
+
+A_WALK = re.compile(r"SCAN (job_queue|batch_items|j|i)\b(?!.*job_queue_executing)")
+PLANS = {
+    "the next items": lambda db: heads(db),
+    "a slice to cancel": lambda db: batch_requests.cancel_slice(db, 1, NOW),
+    "a slice to retry": lambda db: batch_requests.retry_slice(db, 1, 0, cancelled=True),
+    "a slice to take out": lambda db: batches.take_out(db, 1, NOW),
+    "a slice to delete": lambda db: batch_retention.delete_slice(db, 1, lambda: True),
+    "what may be deleted": lambda db: batch_retention.expired(db, NOW, NOW),
+    "all that is open": batch_feed.open_batches,
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_no_statement_walks_over_all_jobs_or_items(name: str, db: sqlite3.Connection) -> None:
+    """However many there are of other batches."""
+    made(db, 3)
+    executed: list[str] = []
+    db.set_trace_callback(executed.append)
+    PLANS[name](db)
+    db.set_trace_callback(None)
+    plan = [row[3] for statement in executed if not statement.startswith("--")
+            for row in db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()]
+    assert plan
+    walks = [line for line in plan if A_WALK.search(line)]
+    assert walks == []
