@@ -4,6 +4,8 @@ Called inside its transactions; while no batch is open nothing of this costs a s
 """
 
 import sqlite3
+from collections.abc import Iterator
+from itertools import groupby
 
 from jobd.core.batch import BatchStatus, stop_reason
 from jobd.core.claiming import in_line
@@ -71,18 +73,43 @@ class BatchFeed:
 
     def in_line(self, db: sqlite3.Connection, singles: list[Head], limit: int) -> list[Head]:
         """Single jobs, best first, and with them the next items of the batches that go on."""
-        self.has_more = False
         self._unstarted = {}
-        lines = []
-        for batch in self._open:
-            if self._goes_on(batch):
-                line = self._heads(db, batch, limit)
-                if line:
-                    lines.append(line)
-                    if batch.status == BatchStatus.QUEUED:
-                        self._unstarted |= dict.fromkeys((head.id for head in line), batch)
-        self._turn += bool(lines)
+        lines = self._lines(db, limit)
+        self.has_more = sum(map(len, lines)) >= limit
         return in_line(singles, lines, self._turn)
+
+    def _lines(self, db: sqlite3.Connection, limit: int) -> list[list[Head]]:
+        """Each batch's next items; of many batches together about as many as of one alone."""
+        lines: list[list[Head]] = []
+        found = 0
+        cut: list[tuple[OpenBatch, int]] = []
+        for batch, share in self._shares(limit):
+            if found >= limit:
+                break
+            line = self._heads(db, batch, share)
+            found += len(line)
+            lines.append(line)
+            if len(line) == share:
+                cut.append((batch, len(lines) - 1))
+        for batch, place in cut:
+            if found >= limit:
+                break
+            # Others had less than their share.
+            line = self._heads(db, batch, len(lines[place]) + limit - found)
+            found += len(line) - len(lines[place])
+            lines[place] = line
+        return [line for line in lines if line]
+
+    def _shares(self, limit: int) -> Iterator[tuple[OpenBatch, int]]:
+        """The batches that go on, those of higher priority first, with an equal share of each
+        priority's."""
+        going = sorted(filter(self._goes_on, self._open), key=lambda each: -each.priority)
+        self._turn += bool(going)
+        for _, group in groupby(going, key=lambda each: each.priority):
+            alike = list(group)
+            first = self._turn % len(alike)
+            for batch in alike[first:] + alike[:first]:
+                yield batch, -(-limit // len(alike))
 
     def _goes_on(self, batch: OpenBatch) -> bool:
         handled = batch.job_type in self._crew.handlers
@@ -92,7 +119,8 @@ class BatchFeed:
         places = batch.places
         most = limit if places is None else min(limit, places)
         line = batch_feed.heads(db, batch, most) if most > 0 else []
-        self.has_more |= len(line) == limit
+        if batch.status == BatchStatus.QUEUED:
+            self._unstarted |= dict.fromkeys((head.id for head in line), batch)
         return line
 
     def claimed(self, db: sqlite3.Connection, jobs: list[Job], now: int) -> None:
