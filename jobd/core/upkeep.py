@@ -14,12 +14,12 @@ class Retention:
 
     completed: float | None = setting(
         7 * _DAY,
-        'How long a completed job is kept, with all that belongs to it; or "none": for ever.',
+        'How long a completed job, or a batch without a failure, is kept whole; or "none": for ever.',
         Duration(1, _HUNDRED_YEARS, optional=True),
     )
     ended: float | None = setting(
         90 * _DAY,
-        'How long a job in dead_letter, failed or cancelled is kept; or "none": for ever.',
+        'How long jobs in dead_letter, failed, cancelled, and other batches are kept; or "none": for ever.',
         Duration(1, _HUNDRED_YEARS, optional=True),
     )
 
