@@ -14,12 +14,12 @@ class Retention:
 
     completed: float | None = setting(
         7 * _DAY,
-        'How long a completed job, or a batch without a failure, is kept whole; or "none": for ever.',
+        'How long completed jobs, and batches without failures, are kept; or "none": for ever.',
         Duration(1, _HUNDRED_YEARS, optional=True),
     )
     ended: float | None = setting(
         90 * _DAY,
-        'How long jobs in dead_letter, failed, cancelled, and other batches are kept; or "none": for ever.',
+        'How long jobs and batches are kept that ended otherwise; or "none": for ever.',
         Duration(1, _HUNDRED_YEARS, optional=True),
     )
 
