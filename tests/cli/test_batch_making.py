@@ -284,3 +284,26 @@ def test_a_table_of_thousands_of_rows_arrives_as_it_was(jobd: Jobd, path: Path,
     assert (status, err) == (0, "")
     assert "5,100 items" in out
     assert payloads(path) == rows
+
+
+def test_names_that_fill_many_pieces_arrive_whole(jobd: Jobd, path: Path, here: Path) -> None:
+    """Read in pieces, of which most end within a name."""
+    names = [f"dir {number}/{'x' * (number % 97)}\n{number}.txt" for number in range(5_000)]
+    (here / "list0").write_bytes("\0".join(names).encode())
+    jobd("batch", "create", "x", "--type", "t", "--find0", "list0", "--as", "path")
+    assert [each["path"] for each in payloads(path)] == names
+
+
+@pytest.mark.parametrize(("format_", "end"), [("lines", "\n"), ("find0", "\0")])
+def test_what_is_too_long_is_told_and_skipped(
+    jobd: Jobd, path: Path, here: Path, monkeypatch: pytest.MonkeyPatch, format_: str, end: str
+) -> None:
+    """One line of many megabytes is one bad line, and those behind it keep their numbers."""
+    monkeypatch.setenv("JOBD_LIMITS_MAX_PAYLOAD", "1024")
+    (here / "list").write_text(end.join(["a", "x" * 200_000, "c", "y" * 200_000, "e"]))
+    status, _, err = jobd("batch", "create", "x", "--type", "t", f"--{format_}", "list")
+    assert status == 2
+    word = "line" if format_ == "lines" else "name"
+    told = [line for line in err.splitlines() if "it is longer than 6144 bytes" in line]
+    assert [line.split(":")[1].strip() for line in told] == [f"list, {word} 2", f"list, {word} 4"]
+    assert not path.exists()
