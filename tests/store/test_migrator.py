@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from jobd import errors
+from jobd.core.batch import NewItem, new_batch
 from jobd.core.lifecycle import JobStatus
-from jobd.store import schema
+from jobd.store import batches, claims, schema
 from jobd.store.connection import Database
 from jobd.store.migrations import MIGRATIONS, Migration
 from jobd.store.migrator import MigrationManager
@@ -284,3 +285,18 @@ def test_a_table_whose_migration_is_said_to_be_rolled_back(database: Database) -
         manager.up(NOW)
     manager.mark_migration_as_applied(3, NOW)
     assert manager.verify() == []
+
+
+def test_items_live_on_as_single_jobs_when_batches_go(database: Database) -> None:
+    """Going back asks about batches; with them gone, the next daemon runs what was left of them."""
+    db, manager = database.connection, MigrationManager(database)
+    batch = batches.create(db, new_batch("b", "t"), NOW, "ann")
+    batches.add(db, batch, [NewItem("{}")] * 3, NOW)
+    batches.seal(db, batch, NOW)
+    with pytest.raises(errors.Refused, match="3 rows of batch_items would go"):
+        manager.down(NOW, 7)
+    manager.down(NOW, 7, discard=["batch_jobs", "batch_items"])
+    manager.up(NOW)
+    assert manager.verify() == []
+    assert db.execute("SELECT DISTINCT batch_id FROM job_queue").fetchall() == [(None,)]
+    assert claims.bring_back_handled(db, ["t"]) == 3
