@@ -15,6 +15,7 @@ from jobd.cli.options import Settings, what_fits
 from jobd.cli.outlets import outlet_problems
 from jobd.cli.table import print_json, printable
 from jobd.core import findings
+from jobd.core.batch import BatchStatus
 from jobd.core.config import relations
 from jobd.core.findings import Finding, Level, fail, ok, warn
 from jobd.core.health import judge
@@ -32,6 +33,7 @@ from jobd.errors import (
 )
 from jobd.store import examination, measuring, overview, sizes
 from jobd.store.access import no_access
+from jobd.store.batch_reading import batches
 from jobd.store.connection import Database
 from jobd.store.dead_letters import grouped
 from jobd.store.health_facts import health_facts
@@ -224,5 +226,9 @@ def _rows(database: Database, found: Settings) -> Iterator[Finding]:
     for name, jobs in examination.paused_with_jobs(overview.queues(db)):
         yield warn("queues", f"{name} is paused, and {jobs} ready jobs wait in it",
                    f"jobd queue resume {name}")
+    for batch in batches(db, status=BatchStatus.PAUSED):
+        left = batch["total_items"] - batch["completed_items"] - batch["cancelled_items"]
+        yield warn("batches", f"{batch['name']} is paused, and {left} of its items wait",
+                   f"jobd batch resume {batch['name']}")
     yield from findings.dead_letters(grouped(db))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobd.core.job import NewJob
+from jobd.queue import Queue
 from jobd.store import examination
 from jobd.store.enqueue import enqueue
 from tests.cli.conftest import Store
@@ -173,6 +174,16 @@ def test_a_paused_queue_with_jobs_is_told(jobd: Verb, store: Store) -> None:
         enqueue(db, NewJob("thumb", "{}", queue="media"), 1)
     assert troubles(jobd)["queues"][1:] == (
         "media is paused, and 1 ready jobs wait in it", "jobd queue resume media",
+    )
+
+
+def test_a_paused_batch_is_told(jobd: Verb, store: Store) -> None:
+    """With what is left of it, and how to go on."""
+    store.register("thumb")
+    with Queue(store.path) as queue:
+        queue.batch("films", "thumb", [{"n": 1}, {"n": 2}]).pause()
+    assert troubles(jobd)["batches"][1:] == (
+        "films is paused, and 2 of its items wait", "jobd batch resume films",
     )
 
 
