@@ -27,6 +27,10 @@ _UNFINISHED = """
     SELECT EXISTS (SELECT 1 FROM job_queue WHERE ready = 1)
         OR EXISTS (SELECT 1 FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL)
         OR EXISTS (SELECT 1 FROM job_queue WHERE execution_over = 0)
+        OR EXISTS (
+            SELECT 1 FROM batch_jobs WHERE status IN ('queued', 'processing')
+                AND sealed_up_to > 0 AND total_items > completed_items + cancelled_items
+        )
 """
 
 

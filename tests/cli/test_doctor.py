@@ -178,10 +178,13 @@ def test_a_paused_queue_with_jobs_is_told(jobd: Verb, store: Store) -> None:
 
 
 def test_a_paused_batch_is_told(jobd: Verb, store: Store) -> None:
-    """With what is left of it, and how to go on."""
+    """With what is left of it, and how to go on; nothing waits for a daemon until it does."""
     store.register("thumb")
     with Queue(store.path) as queue:
-        queue.batch("films", "thumb", [{"n": 1}, {"n": 2}]).pause()
+        batch = queue.batch("films", "thumb", [{"n": 1}, {"n": 2}])
+        assert troubles(jobd)["daemon"][0] == "fail"
+        batch.pause()
+    assert troubles(jobd)["daemon"][0] == "warn"
     assert troubles(jobd)["batches"][1:] == (
         "films is paused, and 2 of its items wait", "jobd batch resume films",
     )
