@@ -180,6 +180,7 @@ def test_a_paused_queue_with_jobs_is_told(jobd: Verb, store: Store) -> None:
 def test_a_paused_batch_is_told(jobd: Verb, store: Store) -> None:
     """With what is left of it, and how to go on; nothing waits for a daemon until it does."""
     store.register("thumb")
+    store.rest()
     with Queue(store.path) as queue:
         batch = queue.batch("films", "thumb", [{"n": 1}, {"n": 2}])
         assert troubles(jobd)["daemon"][0] == "fail"
