@@ -1,7 +1,7 @@
 """One claimed attempt while it is in this process: its deadline, its stop, what it reports."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +54,28 @@ class Attempt:
     return at once. It is `killable` when SIGKILL ends it.
     """
 
+    # Most attempts end without any of these: as the class's own they cost a short job nothing.
+    worker = ""
+    thread_id: int | None = None
+    started_at: int | None = None
+    started: float | None = None
+    told_at: float | None = None
+    timed_out = False
+    zombie_since: float | None = None
+    parked = False
+    ended = False
+    progress: tuple[float, float | None, str] | None = None
+    progress_is_new = False
+    progressed_at: float | None = None
+    """When the sweep last saw a new report of progress."""
+    checkpoint: str | None = None
+    killable = False
+    inform: Callable[[], object] | None = None
+    interrupt: Callable[[], object] | None = None
+    coroutine: Any = None
+    output: tuple[Path, ...] = ()
+    unkillable: Sequence[int] = ()
+
     def __init__(
         self,
         job: Job,
@@ -68,28 +90,7 @@ class Attempt:
         self.timeout = timeout
         self.handed_at = handed_at
         self.stopping = Stopping()
-        self.worker = ""
-        self.thread_id: int | None = None
-        self.started_at: int | None = None
-        self.started: float | None = None
-        self.start_recorded = not job.buffered
-        self.told_at: float | None = None
-        self.timed_out = False
-        self.zombie_since: float | None = None
-        self.parked = False
-        self.ended = False
         self.enqueued: list[NewJob] = []
-        self.progress: tuple[float, float | None, str] | None = None
-        self.progress_is_new = False
-        self.progressed_at: float | None = None
-        """When the sweep last saw a new report of progress."""
-        self.checkpoint: str | None = None
-        self.killable = False
-        self.inform: Callable[[], object] | None = None
-        self.interrupt: Callable[[], object] | None = None
-        self.coroutine: Any = None
-        self.output: tuple[Path, ...] = ()
-        self.unkillable: list[int] = []
         self._ticket = [True]
 
     def take(self) -> bool:

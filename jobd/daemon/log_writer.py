@@ -48,6 +48,7 @@ class LogWriter:
             return
         self._lines.append(line)
         if self._idle:
+            self._idle = False  # until it runs, the next line need not wake it again
             with self._room:
                 self._room.notify_all()
 
