@@ -166,11 +166,12 @@ class Queue(Door):
     def _write(self, batch: list[Submission]) -> None:
         """Store what these calls hand in, in one transaction."""
         jobs = batch[0].jobs if len(batch) == 1 else [job for each in batch for job in each.jobs]
+        now = clock.now_ms()  # not later: delays count from the call
         with self._lock:
             database = self._database or self._opened()
             try:
                 with database.transaction() as db:
-                    ids = store_enqueue.enqueue_many(db, jobs, clock.now_ms())
+                    ids = store_enqueue.enqueue_many(db, jobs, now)
             except errors.DatabaseReplaced:
                 self._close()
                 raise

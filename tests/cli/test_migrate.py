@@ -133,7 +133,7 @@ def test_a_mapping_needs_both_sides(pair: str, jobd: Jobd) -> None:
     """What is no OLD=NEW is told with an example."""
     jobd("up")
     status, _, err = jobd("down", "--map", pair)
-    assert (status, err) == (2, f"jobd: --map {pair}: write OLD=NEW, for example zombie=failed\n")
+    assert (status, err) == (2, f"jobd: --map {pair!r}: write OLD=NEW, for example zombie=failed\n")
 
 
 def test_mark_applied_mends_a_record(jobd: Jobd, path: Path) -> None:

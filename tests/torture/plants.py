@@ -41,7 +41,7 @@ NO_TRIGGER = (
 )
 """Takes away the second line of defence: the trigger that refuses moves that do not exist."""
 
-_STORES = "                    ids = store_enqueue.enqueue_many(db, jobs, clock.now_ms())\n"
+_STORES = "                    ids = store_enqueue.enqueue_many(db, jobs, now)\n"
 _SELECT_THEN_UPDATE = (
     Edit("jobd.daemon.dispatcher",
          "                with self._database.transaction(self._keep_trying) as db:\n"
