@@ -55,8 +55,9 @@ _SELECT_THEN_UPDATE = (
          "heads = [h for h in self.seen if queue_room.get(h.queue, 1) > 0][:limit] or "
          "claims.heads(db, limit, [name for name, left in queue_room.items() if left <= 0])"),
     Edit("jobd.store.claims",
-         "    WHERE id IN (SELECT value FROM json_each(:chosen)) AND +ready = 1 "
-         "AND execution_over = 1\n        AND status IN ({quoted(CLAIM.sources)})\n",
+         "    WHERE id IN (SELECT value FROM json_each(:chosen)) AND "
+         "(+ready = 1 OR batch_id IS NOT NULL)\n        AND execution_over = 1 "
+         "AND status IN ({quoted(CLAIM.sources)})\n",
          "    WHERE id IN (SELECT value FROM json_each(:chosen))\n"),
 )
 _LATE_SUCCESS = (
