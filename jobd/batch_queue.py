@@ -9,10 +9,11 @@ from typing import Any
 
 from jobd import clock, errors
 from jobd.actor import actor
-from jobd.core.batch import OPEN, Item, NewBatch, NewItem, new_batch, new_item
+from jobd.core.batch import Item, NewBatch, NewItem, new_batch, new_item
+from jobd.core.batch_status import OPEN
 from jobd.core.payload import parsed_payload
 from jobd.core.shown import shown
-from jobd.store import batch_moves, batch_requests, batches
+from jobd.store import batch_moves, batch_reading, batch_requests, batches
 from jobd.store.batch_lock import BatchLock, batch_lock
 from jobd.store.connection import Database
 
@@ -62,9 +63,9 @@ class Door(ABC):
         with self._connection() as database:
             db = database.connection
             if isinstance(name, int):
-                found: dict[str, Any] | None = batch_moves.get(db, name)
+                found: dict[str, Any] | None = batch_reading.get(db, name)
             else:
-                found = batch_moves.find(db, name)
+                found = batch_reading.find(db, name)
         if found is None:
             raise errors.NotFound(f"no batch {name!r:.200}")
         return Batch(self, found["id"], found["name"])
@@ -98,7 +99,7 @@ class Batch:
     def get(self) -> dict[str, Any]:
         """The batch as `jobd batch show --json` shows it: times in ISO 8601."""
         with self._door._connection() as database:
-            return shown(batch_moves.get(database.connection, self.id))
+            return shown(batch_reading.get(database.connection, self.id))
 
     def append(self, items: Items, *, told: Told | None = None) -> int:
         """Put more items in, all or none, while the batch has not ended; returns how many.
@@ -112,7 +113,7 @@ class Batch:
             with self._transaction() as db:
                 batches.open_up(db, self.id, clock.now_ms())
                 lock.take(self.id)
-                shared = batch_moves.get(db, self.id)["shared_parameters"]
+                shared = batch_reading.get(db, self.id)["shared_parameters"]
             return self._fill(items, parsed_payload(shared), told)
 
     def pause(self, *, stop: bool = False) -> bool:
@@ -227,7 +228,7 @@ def _begin(door: Door, new: NewBatch, lock: BatchLock) -> Batch:
 def _finish_what_was_left(door: Door, name: str) -> None:
     """Take out what a maker that died has left under this name."""
     with door._connection() as database:
-        found = batch_moves.find(database.connection, name)
+        found = batch_reading.find(database.connection, name)
     if found is None or found["sealed_at"] is not None or found["status"] not in OPEN:
         return
     with suppress(errors.Refused), batch_lock(door.path) as lock:

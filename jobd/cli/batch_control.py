@@ -52,7 +52,7 @@ def run_retry(args: argparse.Namespace) -> int:
 @contextmanager
 def _batch(args: argparse.Namespace) -> Iterator[Any]:
     found = settings(args)
-    with Queue(found.db, synchronous=found.config.synchronous, create=False) as queue:
+    with Queue(found.db, synchronous=found.synchronous, create=False) as queue:
         yield batch_of(queue, args.name)
 
 

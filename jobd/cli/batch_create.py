@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput("programs are run by `jobd batch exec NAME … -- ARGV`")
     shared = parameters(args.param)
     options = described(args, args.job_type, shared)
-    with source_of(args, found.config.limits.max_payload) as source:
-        making = Making(source, args.job_type, shared, found.config.limits.max_payload)
+    with source_of(args, found.max_payload) as source:
+        making = Making(source, args.job_type, shared, found.max_payload)
         return make(args, found, options, making)
 
 
@@ -43,7 +43,7 @@ def make(
     number = making.check()
     if args.dry_run:
         return making.show(number, as_json=args.json)
-    with Queue(found.db, synchronous=found.config.synchronous, max_payload=making.max_payload) as q:
+    with Queue(found.db, synchronous=found.synchronous, max_payload=making.max_payload) as q:
         batch = q.batch(args.name, making.job_type, making.items(), told=_teller(number),
                         **options)
         record = batch.get()
@@ -62,8 +62,8 @@ def _warn_of_type(found: Settings, job_type: str) -> None:
 def run_append(args: argparse.Namespace) -> int:
     """Check every new item, then store them behind those that are there."""
     found = settings(args)
-    max_payload = found.config.limits.max_payload
-    with Queue(found.db, synchronous=found.config.synchronous, max_payload=max_payload,
+    max_payload = found.max_payload
+    with Queue(found.db, synchronous=found.synchronous, max_payload=max_payload,
                create=False) as q, source_of(args, max_payload) as source:
         batch = batch_of(q, args.name)
         record = batch.get()

@@ -15,7 +15,7 @@ from jobd.core.command import EXEC, Command, check_command
 def run(args: argparse.Namespace) -> int:
     """Check the command of every item, then store them all."""
     found = settings(args)
-    max_payload = found.config.limits.max_payload
+    max_payload = found.max_payload
     cwd = os.path.abspath(args.cwd or ".")
     shared = check_command(Command(
         argv=tuple(args.argv), cwd=cwd, env=variables(args.env),

@@ -1,13 +1,13 @@
 """What a person sees of one batch: the lines that `batch show` prints and `batch watch` draws."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobd.cli.table import ago
 from jobd.cli.terminal import BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW, Look, cut, width_of
-from jobd.core.batch import OPEN, BatchStatus
 from jobd.core.batch_progress import per_time, progress_line, said
+from jobd.core.batch_status import OPEN, BatchStatus
 from jobd.core.durations import format_duration
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ COLOURS = {
 TOPIC = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """Everything about a batch that is shown, as of `now` in ms."""
 
     now: int
@@ -31,7 +30,7 @@ class Moment:
     failures: Sequence["Group"] = ()
     looked_at: int | None = None
     """So many of its failed items the groups were made of, when not of all."""
-    topics: Mapping[int, str] = field(default_factory=dict)
+    topics: Mapping[int, str] = MappingProxyType({})
     """What the items are called that are examples of a failure, by the ids of their jobs."""
     trouble: str | None = None
     """Why it does not go on, where the batch itself is not the reason."""

@@ -11,8 +11,8 @@ from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
 from jobd.cli.streams import complain
 from jobd.cli.table import ago, print_table
-from jobd.core.batch import ItemStatus
 from jobd.core.batch_report import duration_of
+from jobd.core.batch_status import ItemStatus
 from jobd.core.durations import format_duration
 from jobd.core.shown import shown
 from jobd.errors import DONE

@@ -10,7 +10,7 @@ from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
 from jobd.cli.output import streams
 from jobd.cli.streams import complain
-from jobd.core.batch import ItemStatus
+from jobd.core.batch_status import ItemStatus
 from jobd.core.command import EXEC
 from jobd.core.shown import shown
 from jobd.errors import DONE, FAILED

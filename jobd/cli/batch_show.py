@@ -5,7 +5,6 @@ import json
 import sqlite3
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ from jobd.cli.opened import opened
 from jobd.cli.options import for_looking
 from jobd.cli.table import print_json
 from jobd.cli.terminal import look_of, size
-from jobd.core.batch import OPEN, BatchStatus
 from jobd.core.batch_progress import Sample, pace
+from jobd.core.batch_status import OPEN, BatchStatus
 from jobd.core.presence import Presence, stands_still
 from jobd.core.shown import shown
 from jobd.errors import DONE
@@ -122,5 +121,7 @@ def public(batch: Record) -> Record:
 
 
 def _group(group: "Group") -> dict[str, Any]:
+    from dataclasses import fields  # in memory with the group itself, and else not needed
+
     public = (each.name for each in fields(group) if not each.name.startswith("_"))
     return shown({name: getattr(group, name) for name in public})

@@ -12,8 +12,8 @@ from jobd.cli.full_screen import FullScreen
 from jobd.cli.options import Settings, for_looking
 from jobd.cli.table import print_json, printable
 from jobd.cli.terminal import Look, look_of, size
-from jobd.core.batch import BatchStatus
 from jobd.core.batch_progress import Sample
+from jobd.core.batch_status import BatchStatus
 from jobd.core.durations import parse_duration
 from jobd.errors import DONE, FAILED, DatabaseUnavailable
 from jobd.store.complaints import translated

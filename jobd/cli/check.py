@@ -74,7 +74,7 @@ def _examine(args: argparse.Namespace) -> Iterator[Finding]:
         yield from (Finding("warn", about, problem)
                     for about, problem in outlet_problems(found.config, clock.now_ms()))
         yield from _settings(found)
-        yield _database(found.db, found.config.synchronous)
+        yield _database(found.db, found.synchronous)
 
 
 def _configuration(found: Settings) -> Finding:

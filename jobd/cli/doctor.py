@@ -15,7 +15,7 @@ from jobd.cli.options import Settings, what_fits
 from jobd.cli.outlets import outlet_problems
 from jobd.cli.table import print_json, printable
 from jobd.core import findings
-from jobd.core.batch import BatchStatus
+from jobd.core.batch_status import BatchStatus
 from jobd.core.config import relations
 from jobd.core.findings import Finding, Level, fail, ok, warn
 from jobd.core.health import judge

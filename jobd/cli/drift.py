@@ -6,12 +6,15 @@ from pathlib import Path
 from jobd.cli.streams import complain
 from jobd.cli.table import printable
 from jobd.core.problem import Problem, State
+from jobd.store.as_made import is_as_made
 from jobd.store.daemon_lock import is_held
 
 
 def misfit(db: sqlite3.Connection) -> Problem | None:
     """How the schema differs from what this jobd needs."""
-    # What the schema must be takes long to import, and beside an active daemon nobody asks.
+    if is_as_made(db):
+        return None
+    # What else would do takes long to import, and is hardly ever asked.
     from jobd.store.schema import examine
 
     looked = examine(db)

@@ -13,9 +13,8 @@ from jobd.cli.opened import opened
 from jobd.cli.options import settings
 from jobd.cli.streams import complain, telling
 from jobd.cli.table import print_json, printable
-from jobd.core.job import NewJob
 from jobd.core.names import nearest
-from jobd.core.new_job import new_job
+from jobd.core.new_job import NewJob, new_job
 from jobd.core.payload import parse_payload
 from jobd.errors import DONE, BadInput
 from jobd.poke import poke
@@ -69,7 +68,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Store the job, wake the daemon, print the id."""
     found = settings(args)
-    new = checked(args, found.config.limits.max_payload)
+    new = checked(args, found.max_payload)
     with opened(found, create=True) as database:
         with database.transaction() as db:
             warning = unknown_type(db, new.job_type, strict=args.strict)

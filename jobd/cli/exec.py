@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.wait and (args.json or args.print_id):
         raise BadInput("--wait shows the program's own output: leave out --json and -q")
     payload = command_of(args).payload()
-    limit = found.config.limits.max_payload
+    limit = found.max_payload
     new = new_job(EXEC, payload, job_options(args), clock.now_ms(), limit)
     with opened(found, create=True) as database:
         with database.transaction() as db:

@@ -5,7 +5,6 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from jobd import clock
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         health, source = _by_log(args), {"log": log_file(args)}
     if args.json:
-        problems = [asdict(each) for each in worst(health.problems)]
+        problems = [each._asdict() for each in worst(health.problems)]
         print_json({"status": health.state, "about": health.about, "problems": problems, **source})
     else:
         _print(health)
@@ -118,7 +117,7 @@ def _startable(problem: Problem, wrong: Problem | None) -> Problem:
     """`jobd run` is no advice while it would refuse."""
     if wrong is None or problem.cause != "no_daemon":
         return problem
-    return replace(problem, next_command=wrong.next_command)
+    return problem._replace(next_command=wrong.next_command)
 
 
 def _of_outlets(found: Settings, facts: HealthFacts) -> Iterator[Problem]:

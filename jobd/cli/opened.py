@@ -20,7 +20,7 @@ def opened(
         NoDatabase: there is none, and `create` was not given.
     """
     database = open_database(
-        found.db, create=create, synchronous=found.config.synchronous, now=clock.now_ms(),
+        found.db, create=create, synchronous=found.synchronous, now=clock.now_ms(),
         check=check,
     )
     try:

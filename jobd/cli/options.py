@@ -3,30 +3,62 @@
 import argparse
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from jobd.cli.streams import complain
-from jobd.core.config import Config, load, load_what_fits
 from jobd.errors import BadInput, ConfigurationError
 
+if TYPE_CHECKING:
+    from jobd.core.config import Config
+
 SYSTEM_FILE = Path("/etc/jobd/jobd.toml")
+DEFAULT_SYNCHRONOUS = "full"
+DEFAULT_MAX_PAYLOAD = 1_048_576
+_LEAD_TO_FILES = ("JOBD_CONFIG", "JOBD_DB")
 
 
-@dataclass(frozen=True, slots=True)
 class Settings:
     """The configuration, the database it means (absolute), and the file that was read, if any.
 
     `problems` says what was left out of it (`what_fits`); `tables` are what the file holds.
+    Without a `config` every setting but the database is its default, and that is read when it is
+    asked for: all settings are more to import than anything that most verbs do.
     """
 
-    config: Config
-    db: Path
-    config_file: Path | None
-    problems: Sequence[str] = ()
-    tables: Mapping[str, object] = field(default_factory=dict)
+    def __init__(
+        self,
+        db: str | None,
+        config: "Config | None" = None,
+        config_file: Path | None = None,
+        problems: Sequence[str] = (),
+        tables: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        self.db = database(db)
+        self.config_file = config_file
+        self.problems = problems
+        self.tables = tables
+        self._configured, self._config = db, config
+
+    @property
+    def config(self) -> "Config":
+        if self._config is None:
+            from jobd.core.config import Config
+
+            self._config = Config(db=self._configured)
+        return self._config
+
+    @property
+    def synchronous(self) -> str:
+        """The setting of that name, which every verb needs that opens the database."""
+        return DEFAULT_SYNCHRONOUS if self._config is None else self._config.synchronous
+
+    @property
+    def max_payload(self) -> int:
+        """The setting limits.max_payload, which everyone needs who puts jobs in."""
+        return DEFAULT_MAX_PAYLOAD if self._config is None else self._config.limits.max_payload
 
 
 def settings(
@@ -40,10 +72,15 @@ def settings(
     for that of the process. Raises ConfigurationError with all problems at once.
     """
     file = config_file(args.config)
+    variables = environment or os.environ
+    if file is None and not flags and _says_nothing(variables):
+        return Settings(_database_of(args, variables))
+    from jobd.core.config import load
+
     tables = {} if file is None else read_toml(file)
     given = {**(flags or {}), "db": args.db and str(args.db)}
-    config = load(tables, environment or os.environ, given, file=str(file))
-    return Settings(config, database(config.db), file, tables=tables)
+    config = load(tables, variables, given, file=str(file))
+    return Settings(config.db, config, file, tables=tables)
 
 
 def for_looking(args: argparse.Namespace) -> Settings:
@@ -65,6 +102,10 @@ def what_fits(args: argparse.Namespace) -> Settings:
     Raises ConfigurationError when `--config` names no file, or no database is meant.
     """
     file = config_file(args.config)
+    if file is None and _says_nothing(os.environ):
+        return Settings(_database_of(args, os.environ))
+    from jobd.core.config import load_what_fits
+
     problems: list[str] = []
     tables: Mapping[str, object] = {}
     try:
@@ -75,7 +116,17 @@ def what_fits(args: argparse.Namespace) -> Settings:
         problems, tables = error.problems, _database_named_in(file)
     given = {"db": args.db and str(args.db)}
     config, more = load_what_fits(tables, os.environ, given, file=str(file))
-    return Settings(config, database(config.db), file, [*problems, *more])
+    return Settings(config.db, config, file, [*problems, *more])
+
+
+def _says_nothing(environment: Mapping[str, str]) -> bool:
+    """Whether no variable may be a setting or a mistake, but for the one of the database."""
+    return not any(text and name.startswith("JOBD_") and name not in _LEAD_TO_FILES
+                   for name, text in environment.items())
+
+
+def _database_of(args: argparse.Namespace, environment: Mapping[str, str]) -> str | None:
+    return str(args.db) if args.db else environment.get("JOBD_DB") or None
 
 
 def _database_named_in(file: Path) -> Mapping[str, object]:
@@ -88,6 +139,8 @@ def _database_named_in(file: Path) -> Mapping[str, object]:
         if line.lstrip().startswith("["):
             break
         if re.match(r"\s*db\s*=", line):
+            import tomllib
+
             try:
                 return tomllib.loads(line)
             except ValueError:
@@ -115,7 +168,7 @@ def handler_flags(args: argparse.Namespace) -> dict[str, object]:
     return {"pool.handlers": args.handlers, "pool.path": path}
 
 
-def search_path(config: Config) -> list[str]:
+def search_path(config: "Config") -> list[str]:
     """Where handlers are looked for: `pool.path`; without one, the working directory."""
     return [*config.pool.path, *([] if config.pool.path else [str(Path.cwd())])]
 
@@ -135,6 +188,8 @@ def first_existing(places: Iterable[Path]) -> Path | None:
 
 def read_toml(file: Path) -> dict[str, object]:
     """The tables of a TOML file; ConfigurationError names the line of what is no TOML."""
+    import tomllib  # for most users there is no file
+
     try:
         content = file.read_bytes()
         return tomllib.loads(content.decode())

@@ -1,10 +1,11 @@
 """The parser of a command line: mistakes in one sentence, with what was probably meant."""
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from jobd.errors import BadInput
@@ -38,6 +39,11 @@ class Parser(argparse.ArgumentParser):
             found.argv = words[end + 1 :]
         return found, extra
 
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        """It is asked for with each option that is added, and would find out the width anew."""
+        made: Callable[..., argparse.HelpFormatter] = self.formatter_class
+        return made(prog=self.prog, width=_width())
+
     def _print_message(self, message: str, file: Any = None) -> None:
         # argparse itself says nothing when the help cannot be written.
         (file or sys.stdout).write(message)
@@ -64,7 +70,23 @@ class Parser(argparse.ArgumentParser):
         )
 
 
+@lru_cache(maxsize=1)
+def _width() -> int:
+    """Columns of the help, as argparse finds them with shutil, which is much to import."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdecimal() and int(columns[:9]) > 0:
+        return int(columns[:9]) - 2
+    try:
+        found = os.get_terminal_size(sys.__stdout__.fileno()) if sys.__stdout__ else None
+    except (ValueError, OSError):
+        found = None
+    return ((found and found.columns) or 80) - 2
+
+
 def _meant(word: str, known: Iterable[str]) -> str:
+    # Imported by who has made a mistake, and by nobody else.
+    from difflib import get_close_matches
+
     near = get_close_matches(word, list(known), n=2)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 

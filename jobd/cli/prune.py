@@ -15,10 +15,10 @@ from jobd.core.lifecycle import COMPLETED, JobStatus
 from jobd.core.retention import PRUNABLE, Expiry, expiries, expiry
 from jobd.errors import DONE, BadInput, DaemonActive, DatabaseBusy
 from jobd.store import batch_retention, output_files, retention, sizes
+from jobd.store.actions import record_action
 from jobd.store.connection import Database
 from jobd.store.daemon_lock import DaemonLock
 from jobd.store.opening import open_database
-from jobd.store.requests import record_action
 
 SLICE = 0.02
 LONG_LOG = 16 << 20

@@ -7,17 +7,15 @@ from jobd import clock
 from jobd.actor import actor
 from jobd.cli.opened import opened
 from jobd.cli.options import for_looking, settings
+from jobd.cli.queue_table import print_queues
 from jobd.cli.streams import complain
-from jobd.cli.table import ago, print_json, print_table
+from jobd.cli.table import print_json
 from jobd.core.names import check_name, nearest
 from jobd.core.shown import shown
 from jobd.errors import DONE, FAILED
 from jobd.poke import poke
 from jobd.store.overview import queues
-from jobd.store.reading import Record
 from jobd.store.requests import pause_queue, resume_queue
-
-COLUMNS = ("name", "ready", "waiting", "running", "oldest_ready", "concurrency", "paused")
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -62,21 +60,6 @@ def run_list(args: argparse.Namespace) -> int:
     else:
         print("no queues")
     return DONE
-
-
-def print_queues(found: list[Record]) -> None:
-    """A table of the queues with ages instead of times."""
-    now = clock.now_ms()
-    print_table([_row(each, now) for each in found], COLUMNS)
-
-
-def _row(queue: Record, now: int) -> Record:
-    paused = ago(queue["paused_at"], now)
-    by = f" by {queue['paused_by']}" if queue["paused_by"] else ""
-    return queue | {
-        "oldest_ready": ago(queue["oldest_ready_at"], now),
-        "paused": paused and f"{paused}{by}",
-    }
 
 
 def _switch(args: argparse.Namespace, verb: Callable[..., bool], now: str, else_: str) -> int:

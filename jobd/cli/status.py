@@ -1,17 +1,14 @@
 """`jobd status`: what there is, what runs, and which files jobd works on."""
 
 import argparse
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobd import clock
-from jobd.cli.in_force import Edited, edited
 from jobd.cli.opened import opened
 from jobd.cli.options import Settings, for_looking
-from jobd.cli.queue import print_queues
+from jobd.cli.queue_table import print_queues
 from jobd.cli.table import ago, print_json, printable
 from jobd.cli.workers import print_workers
-from jobd.core.in_force import Changed
 from jobd.core.presence import Presence, troubles
 from jobd.core.shown import shown
 from jobd.errors import DONE
@@ -19,6 +16,9 @@ from jobd.store import overview
 from jobd.store.batch_reading import open_counts
 from jobd.store.presence import presence, with_writer
 from jobd.store.reading import Record, snapshot
+
+if TYPE_CHECKING:
+    from jobd.cli.in_force import Edited
 
 WIDTH = 10
 
@@ -65,8 +65,8 @@ def _as_json(found: Settings, read: dict[str, Any], seen: Presence) -> dict[str,
             {**shown(each), "active": seen.alive and index == 0}
             for index, each in enumerate(read["daemons"])
         ],
-        "problems": [asdict(each) for each in troubles(seen, newest)],
-        "settings_changed": _changed(edited(found, seen)),
+        "problems": [each._asdict() for each in troubles(seen, newest)],
+        "settings_changed": _changed(_edited(found, seen)),
         "database": str(found.db),
         "config": None if found.config_file is None else str(found.config_file),
     }
@@ -81,7 +81,7 @@ def _print(found: Settings, read: dict[str, Any], seen: Presence) -> None:
         _line("", f"    {each.next_command}")
     _line("database", str(found.db))
     _line("config", str(found.config_file or "no file: defaults, environment and flags alone"))
-    change = edited(found, seen)
+    change = _edited(found, seen)
     if change is not None:
         _line("", change.text)
         _line("", f"    {change.mend}")
@@ -97,9 +97,19 @@ def _print(found: Settings, read: dict[str, Any], seen: Presence) -> None:
         print_workers(read["workers"], seen.moves(newest))
 
 
-def _changed(change: Edited | None) -> dict[str, list[str]]:
-    found = Changed() if change is None else change.changed
-    return {"by_reload": list(found.by_reload), "by_restart": list(found.by_restart)}
+def _edited(found: Settings, seen: Presence) -> "Edited | None":
+    if not seen.alive:
+        return None
+    # It knows every setting and how to digest it: as much to import as all the rest.
+    from jobd.cli.in_force import edited
+
+    return edited(found, seen)
+
+
+def _changed(change: "Edited | None") -> dict[str, list[str]]:
+    by_reload, by_restart = ((), ()) if change is None else \
+        (change.changed.by_reload, change.changed.by_restart)
+    return {"by_reload": list(by_reload), "by_restart": list(by_restart)}
 
 
 def _daemon(newest: Record | None, seen: Presence) -> str:

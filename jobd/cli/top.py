@@ -121,7 +121,7 @@ def _as_json(moment: Moment) -> dict[str, Any]:
     return {
         "database": moment.database,
         "active": moment.seen.alive,
-        "problems": [asdict(each) for each in stands_still(moment.seen, read.daemon)],
+        "problems": [each._asdict() for each in stands_still(moment.seen, read.daemon)],
         "daemon": read.daemon and shown(read.daemon),
         "throughput": asdict(rates(moment.beats, second)),
         "failing": asdict(rates(moment.beats, second, failed=True)),

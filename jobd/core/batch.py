@@ -3,57 +3,14 @@
 import json
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from jobd.core.batch_status import ErrorHandling
 from jobd.core.command import EXEC
-from jobd.core.job import NewJob
-from jobd.core.lifecycle import EXECUTING, WAITING, JobStatus
 from jobd.core.names import check_name
-from jobd.core.new_job import new_job
+from jobd.core.new_job import NewJob, new_job
 from jobd.core.payload import clean_text, encode_payload
 from jobd.errors import BadInput
-
-
-class BatchStatus(StrEnum):
-    """Where a batch is; the last three are ends."""
-
-    QUEUED = "queued"
-    PROCESSING = "processing"
-    PAUSED = "paused"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class ItemStatus(StrEnum):
-    """Where an item is; it follows from the status of its job, and is stored nowhere."""
-
-    QUEUED = "queued"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class ErrorHandling(StrEnum):
-    """What failed items do to the rest of their batch."""
-
-    CONTINUE = "continue"
-    STOP = "stop"
-    LIMIT = "limit"
-
-
-OPEN = (BatchStatus.QUEUED, BatchStatus.PROCESSING, BatchStatus.PAUSED)
-
-ITEM_STATUS: dict[JobStatus, ItemStatus] = {
-    **dict.fromkeys(WAITING, ItemStatus.QUEUED),
-    **dict.fromkeys(EXECUTING, ItemStatus.PROCESSING),
-    JobStatus.COMPLETED: ItemStatus.COMPLETED,
-    JobStatus.FAILED: ItemStatus.FAILED,
-    JobStatus.DEAD_LETTER: ItemStatus.FAILED,
-    JobStatus.CANCELLED: ItemStatus.CANCELLED,
-}
 
 MAX_SHARED = 16_384
 """Bytes of JSON that all items of a batch may share; they are merged into each of them."""

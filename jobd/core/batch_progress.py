@@ -1,8 +1,8 @@
 """How far a batch is: how fast it goes, the time left, and both on one line that fits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from jobd.core.durations import format_duration
 
@@ -24,8 +24,7 @@ Sample = tuple[int, int]
 """A moment in ms, and how many items had ended by then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """Ends per second, lately; None when nobody can tell."""
 
     per_second: float | None

@@ -11,8 +11,8 @@ LONGEST = 36_525 * 86_400.0
 
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-_DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS))
-_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
+_DURATION = "".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS)
+_CLOCK = r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 86_400_000
@@ -25,7 +25,7 @@ def parse_duration(text: str) -> float:
         return 0.0
     if re.fullmatch(_NUMBER, text):
         raise BadInput(f"duration {text!r:.60} has no unit; write 500ms, 30s, 10m, 2h, 7d or 1h30m")
-    match = _DURATION.fullmatch(text)
+    match = re.fullmatch(_DURATION, text)
     if not text or match is None:
         raise BadInput(f"{text!r:.60} is no duration; write 500ms, 30s, 10m, 2h, 7d or 1h30m")
     parts = zip(match.groups(), _UNITS.values(), strict=True)
@@ -70,7 +70,7 @@ def parse_time(text: str, now_ms: int) -> int:
     Without a zone it is the machine's local time. BadInput for what is no time, lies more than
     24 hours in the past, or outside the years 1970 to 9999.
     """
-    clock = _CLOCK.fullmatch(text)
+    clock = re.fullmatch(_CLOCK, text)
     if clock is not None:
         hour, minute, second = (int(part or 0) for part in clock.groups())
         return _next_local(time(hour, minute, second), now_ms)

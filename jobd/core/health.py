@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobd.core.job import HealthStatus
 from jobd.core.lifecycle import JobStatus
 from jobd.core.presence import Presence, is_locked_out, of_daemon
 from jobd.core.problem import Problem, State, counted, lasted
+from jobd.core.worker_health import HealthStatus
 
 TYPES_NAMED = 5
 IN_THE_POOL = (None, JobStatus.RUNNING, JobStatus.TIMEOUT)

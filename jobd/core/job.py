@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jobd.core.lifecycle import FailureType, JobStatus
+from jobd.core.new_job import NewJob
 
 
 class AttemptOutcome(StrEnum):
@@ -37,14 +38,6 @@ class StopReason(StrEnum):
     TIMEOUT = "timeout"
     CANCEL = "cancel"
     RELEASE = "release"
-
-
-class HealthStatus(StrEnum):
-    """How a worker is, as the sweep sees it."""
-
-    NORMAL = "normal"
-    POTENTIALLY_STUCK = "potentially_stuck"
-    UNHEALTHY = "unhealthy"
 
 
 class Job(NamedTuple):
@@ -103,24 +96,6 @@ class Failure:
     after: float | None = None
     final: bool = False
     exit_status: int | None = None
-
-
-class NewJob(NamedTuple):
-    """A job on its way into the store; everything in it has been checked. Times in ms.
-
-    A tuple, because producers make many of them and the store binds them as they are.
-    """
-
-    job_type: str
-    payload: str
-    queue: str | None = None
-    priority: int = 0
-    scheduled_at: int | None = None
-    timeout_ms: int | None = None
-    max_retries: int | None = None
-    unique_key: str | None = None
-    request_id: str | None = None
-    isolation: str | None = None
 
 
 class JobId(int):

@@ -5,8 +5,8 @@ of the store's verbs, the diagram and the documentation come from it or are test
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class JobStatus(StrEnum):
@@ -45,8 +45,7 @@ ENDED = (COMPLETED, FAILED, DEAD_LETTER, CANCELLED)
 LIVE = (PENDING, RUNNING, TIMEOUT, ZOMBIE, RETRYING)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """One verb that changes a status: what the log calls it, where it may start, where it ends."""
 
     event: str
@@ -88,8 +87,7 @@ class Request(StrEnum):
     OWNER_DEAD = "owner dead"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a request does to a job in one status.
 
     Exactly one of these holds: `move` happens at once; `stored` names the column that keeps the

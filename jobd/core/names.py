@@ -1,7 +1,6 @@
 """What queues and job types may be called."""
 
 import re
-from difflib import get_close_matches
 
 from jobd.errors import BadInput
 
@@ -19,4 +18,6 @@ def check_name(kind: str, text: str) -> str:
 
 def nearest(name: str, known: list[str]) -> list[str]:
     """Up to three known names that a misspelt one may have meant."""
+    from difflib import get_close_matches  # for a mistake alone
+
     return get_close_matches(name, known, n=3, cutoff=0.6)

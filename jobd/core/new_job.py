@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobd.core.durations import parse_duration, parse_time
-from jobd.core.job import NewJob
 from jobd.core.names import check_name
 from jobd.core.payload import encode_flat, encode_payload
 from jobd.errors import BadInput
@@ -14,6 +13,24 @@ _OPTIONS = {"queue", "priority", "delay", "at", "timeout", "max_retries", "uniqu
             "request_id", "isolation"}
 _A_DAY = 86_400_000
 _LAST_MS = 253_402_300_799_999
+
+
+class NewJob(NamedTuple):
+    """A job on its way into the store; everything in it has been checked. Times in ms.
+
+    A tuple, because producers make many of them and the store binds them as they are.
+    """
+
+    job_type: str
+    payload: str
+    queue: str | None = None
+    priority: int = 0
+    scheduled_at: int | None = None
+    timeout_ms: int | None = None
+    max_retries: int | None = None
+    unique_key: str | None = None
+    request_id: str | None = None
+    isolation: str | None = None
 
 
 def new_job(

@@ -6,9 +6,8 @@ at once when somebody has stopped it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobd.core.problem import Problem, State, lasted
 
@@ -35,8 +34,7 @@ _HALTED: Mapping[Halt, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """A process that holds a lock, by its pid as we see it, and what it was started as."""
 
     pid: int
@@ -46,8 +44,7 @@ class Holder:
         return f"pid {self.pid} ({self.command})" if self.command else f"pid {self.pid}"
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(NamedTuple):
     """What the lock and the system say now.
 
     `pid` is what the lock's holder wrote, `pid_here` its pid in our namespace where the system

@@ -1,8 +1,8 @@
 """One thing that is wrong: how bad it is, a word for programs, a sentence, and what to type."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from jobd.core.durations import format_duration
 
@@ -15,8 +15,7 @@ class State(StrEnum):
     DOWN = "down"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong: `cause` is a word for programs, `text` a sentence for people."""
 
     state: State

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobd.core.job import Ending, Isolation, Job, NewJob, StopReason
+from jobd.core.job import Ending, Isolation, Job, StopReason
+from jobd.core.new_job import NewJob
 from jobd.core.registry import Handler
 
 

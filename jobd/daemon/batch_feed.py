@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import groupby
 
-from jobd.core.batch import BatchStatus, stop_reason
+from jobd.core.batch import stop_reason
+from jobd.core.batch_status import BatchStatus
 from jobd.core.claiming import in_line
 from jobd.core.job import Job
 from jobd.daemon.batch_pace import BatchPace

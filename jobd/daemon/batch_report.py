@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from jobd import clock
-from jobd.core.batch import BatchStatus
+from jobd.core.batch_status import BatchStatus
 from jobd.errors import NotFound
 from jobd.log import logger
-from jobd.store import batch_moves
+from jobd.store import batch_reading
 from jobd.store.batch_feed import OpenBatch
 from jobd.store.batch_moves import Ended
 from jobd.store.reading import Record
@@ -62,7 +62,7 @@ class BatchReport:
     def _gone(self, db: sqlite3.Connection, batch: OpenBatch) -> None:
         """Another process ended it, or took it out again before it was sealed."""
         try:
-            row = batch_moves.get(db, batch.id)
+            row = batch_reading.get(db, batch.id)
         except NotFound:
             self._said.append(partial(_log_removed, batch))
         else:

@@ -12,13 +12,13 @@ from jobd.core.job import (
     Ending,
     Failed,
     Failure,
-    NewJob,
     Snoozed,
     StopReason,
     Succeeded,
     checked_delay,
 )
 from jobd.core.lifecycle import FailureType
+from jobd.core.new_job import NewJob
 
 AT_ONCE = 1 << 16
 READS = 64

@@ -13,6 +13,7 @@ from jobd.daemon.upkeep import Upkeep
 from jobd.log import logger
 from jobd.store import measuring
 from jobd.store.connection import Database
+from jobd.store.files import write_atomically
 from jobd.store.opening import open_database
 from jobd.store.presence import silent_ms
 
@@ -57,7 +58,7 @@ class MetricsFile:
             measuring.tell(self._path, self._crew.identity.id, counted)
             if settings.file:
                 text = self._gauges() + counted
-                measuring.write_atomically(Path(settings.file), text, READABLE_BY_ALL)
+                write_atomically(Path(settings.file), text, READABLE_BY_ALL)
         except OSError as error:
             self._complain(error, now)
 

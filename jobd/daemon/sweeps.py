@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobd.core.config import Timing
-from jobd.core.job import HealthStatus, Row, StopReason
+from jobd.core.job import Row, StopReason
 from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
+from jobd.core.worker_health import HealthStatus
 from jobd.daemon.attempt import Attempt
 from jobd.daemon.turn import Verdict
 from jobd.store.daemons import WorkerState

@@ -2,7 +2,7 @@
 
 from jobd import clock
 from jobd.core.alert import of_worker
-from jobd.core.job import HealthStatus
+from jobd.core.worker_health import HealthStatus
 from jobd.daemon.alerts import Alerts
 from jobd.daemon.crew import Crew
 from jobd.daemon.dispatcher import Dispatcher

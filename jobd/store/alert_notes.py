@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
-from jobd.store.requests import record_action
+from jobd.store.actions import record_action
 
 ACTOR, ALERTED = "jobd", "alerted"
 

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from typing import NamedTuple
 
-from jobd.store.batch_moves import IS_OPEN
+from jobd.store.batch_reading import IS_OPEN
 from jobd.store.claims import CLAIMABLE, HEAD, Head
 from jobd.store.verbs import UNFED
 

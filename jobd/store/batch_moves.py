@@ -6,13 +6,13 @@ Every verb runs inside one `transaction()`.
 import sqlite3
 from typing import NamedTuple
 
-from jobd.core.batch import OPEN, BatchStatus, callback_job
-from jobd.errors import NotFound, Refused
+from jobd.core.batch import callback_job
+from jobd.core.batch_status import OPEN, BatchStatus
+from jobd.errors import Refused
+from jobd.store.batch_reading import IS_OPEN, find, get
 from jobd.store.enqueue import enqueue
-from jobd.store.reading import Record, records
+from jobd.store.reading import Record
 
-QUOTED = ", ".join(f"'{status}'" for status in OPEN)
-IS_OPEN = f"status IN ({QUOTED})"
 _ALL_ENDED = "sealed_at IS NOT NULL AND completed_items + cancelled_items >= total_items"
 _CALLBACKS = ("on_success", "on_failure", "on_end")
 _TOLD = ("id", "name", "status", "run", "total_items", "successful_items", "failed_items",
@@ -24,26 +24,6 @@ class Ended(NamedTuple):
 
     batch: Record
     callbacks: list[int]
-
-
-def get(db: sqlite3.Connection, batch_id: int) -> Record:
-    """The batch as its row is. Raises NotFound."""
-    found = records(db, "SELECT * FROM batch_jobs WHERE id = ?", (batch_id,))
-    if not found:
-        raise NotFound(f"no batch {batch_id}")
-    return found[0]
-
-
-def find(db: sqlite3.Connection, name: str) -> Record | None:
-    """The batch of that name that has not ended, else the newest that had it; or None."""
-    if not name.isprintable():
-        return None  # a command line may hold bytes that are no text; SQLite does not take them
-    found = records(
-        db,
-        f"SELECT * FROM batch_jobs WHERE name = ? ORDER BY {IS_OPEN} DESC, id DESC LIMIT 1",
-        (name,),
-    )
-    return found[0] if found else None
 
 
 def end_as(

@@ -2,14 +2,14 @@
 
 import sqlite3
 
-from jobd.core.batch import BatchStatus, ItemStatus
+from jobd.core.batch_status import OPEN, BatchStatus, ItemStatus
 from jobd.core.lifecycle import DEAD_LETTER, FAILED
 from jobd.errors import NotFound
-from jobd.store.batch_moves import IS_OPEN, find, get
 from jobd.store.reading import MANY, Record, records
-from jobd.store.verbs import UNCOMMON
+from jobd.store.verbs import UNCOMMON, quoted
 
 LARGEST_ID = (1 << 63) - 1
+IS_OPEN = f"status IN ({quoted(OPEN)})"
 
 
 def batches(
@@ -31,6 +31,26 @@ def open_counts(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
         FROM batch_jobs WHERE {IS_OPEN} GROUP BY status"""
     ).fetchall()
     return {status: (count, left) for status, count, left in rows}
+
+
+def get(db: sqlite3.Connection, batch_id: int) -> Record:
+    """The batch as its row is. Raises NotFound."""
+    found = records(db, "SELECT * FROM batch_jobs WHERE id = ?", (batch_id,))
+    if not found:
+        raise NotFound(f"no batch {batch_id}")
+    return found[0]
+
+
+def find(db: sqlite3.Connection, name: str) -> Record | None:
+    """The batch of that name that has not ended, else the newest that had it; or None."""
+    if not name.isprintable():
+        return None  # a command line may hold bytes that are no text; SQLite does not take them
+    found = records(
+        db,
+        f"SELECT * FROM batch_jobs WHERE name = ? ORDER BY {IS_OPEN} DESC, id DESC LIMIT 1",
+        (name,),
+    )
+    return found[0] if found else None
 
 
 def named(db: sqlite3.Connection, word: str) -> Record:

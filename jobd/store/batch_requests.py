@@ -7,12 +7,14 @@ that one went away.
 
 import sqlite3
 
-from jobd.core.batch import OPEN, BatchStatus
+from jobd.core.batch_status import OPEN, BatchStatus
 from jobd.core.lifecycle import CANCEL, JobStatus
 from jobd.errors import Refused
-from jobd.store.batch_moves import end_as, get, reopen
+from jobd.store.actions import record_action
+from jobd.store.batch_moves import end_as, reopen
+from jobd.store.batch_reading import get
 from jobd.store.reading import Record
-from jobd.store.requests import REVIVED, record_action
+from jobd.store.requests import REVIVED
 from jobd.store.verbs import UNCOMMON, quoted
 
 AT_ONCE = 500

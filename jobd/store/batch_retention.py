@@ -6,7 +6,7 @@ From its first slice on a batch is not sealed any more, so that nobody brings it
 import sqlite3
 from collections.abc import Callable
 
-from jobd.store.batch_moves import IS_OPEN
+from jobd.store.batch_reading import IS_OPEN
 from jobd.store.retention import AT_ONCE, delete_items
 
 BATCHES = 200

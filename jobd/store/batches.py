@@ -11,9 +11,11 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from jobd.core.batch import OPEN, NewBatch, NewItem
+from jobd.core.batch import NewBatch, NewItem
+from jobd.core.batch_status import OPEN
 from jobd.errors import Refused
-from jobd.store.batch_moves import IS_OPEN, find, finish, get
+from jobd.store.batch_moves import finish
+from jobd.store.batch_reading import IS_OPEN, find, get
 from jobd.store.reading import Record, records
 from jobd.store.retention import delete_items
 

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jobd.core.job import HealthStatus
+from jobd.core.worker_health import HealthStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from jobd.core.job import NewJob
+from jobd.core.new_job import NewJob
 
 SLICE_JOBS = 10_000
 SLICE_BYTES = 32 << 20

@@ -24,6 +24,21 @@ def create_file(path: Path) -> int:
     return descriptor
 
 
+def write_atomically(path: Path, text: str, mode: int) -> None:
+    """Put `text` at `path`: a reader sees what was there, or all of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(part, flags, mode)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, mode)
+            file.write(text)
+        part.rename(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
 Identities = tuple[tuple[int, int] | None, ...]
 UNSEEN = (0, 0)
 """What stands there cannot be seen: a directory on the way has lost its permissions."""

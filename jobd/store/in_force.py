@@ -3,18 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from jobd.store.files import file_mode
-from jobd.store.measuring import write_atomically
+from jobd.store.files import file_mode, write_atomically
 
 LONGEST_WHY = 300
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
+class InForce(NamedTuple):
     """By whom, from which file, and a digest of each value (core/in_force.py)."""
 
     pid: int
@@ -22,7 +19,7 @@ class InForce:
     salt: str
     values: Mapping[str, str]
     beaten: Sequence[str]
-    ended: Mapping[str, Any] = field(default_factory=dict)
+    ended: Mapping[str, Any]
     """How it ended, once it has: `exit_status` and `why`, which is empty when it was asked to."""
 
 
@@ -35,13 +32,14 @@ def keep(database: Path, found: InForce) -> None:
     path = in_force_file(database)
     with suppress(OSError):
         path.unlink(missing_ok=True)
-        write_atomically(path, json.dumps(asdict(found)), file_mode(path))
+        write_atomically(path, json.dumps(found._asdict()), file_mode(path))
 
 
 def kept(database: Path) -> InForce | None:
     """What the last daemon kept; None when there is nothing that can be read."""
     try:
-        found = InForce(**json.loads(in_force_file(database).read_text(encoding="utf-8")))
+        told = json.loads(in_force_file(database).read_text(encoding="utf-8"))
+        found = InForce(**{"ended": {}, **told})
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     fits = isinstance(found.values, dict) and isinstance(found.beaten, list) \

@@ -6,8 +6,8 @@ Looks at inodes only: opening a file of SQLite's and closing it would drop this 
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from jobd.core.presence import Holder
 
@@ -21,8 +21,7 @@ FILE_LOCKS = 0x4000_0000
 LONGEST_COMMAND = 80
 
 
-@dataclass(frozen=True, slots=True)
-class KernelLock:
+class KernelLock(NamedTuple):
     """One line of the list; the pid is 0 for a process that our pid namespace does not show."""
 
     kind: str

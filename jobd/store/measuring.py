@@ -8,7 +8,7 @@ from pathlib import Path
 from jobd.core.gauges import Gauges, Kind
 from jobd.core.version import VERSION
 from jobd.store import batch_reading, overview, sizes
-from jobd.store.files import file_mode
+from jobd.store.files import file_mode, write_atomically
 
 WALKED = 20_000
 TOLD_BY = "# daemon "
@@ -81,18 +81,3 @@ def told(database: Path, daemon_id: str) -> str:
         return ""
     first, _, rest = text.partition("\n")
     return rest if first == TOLD_BY + daemon_id else ""
-
-
-def write_atomically(path: Path, text: str, mode: int) -> None:
-    """Put `text` at `path`: a reader sees what was there, or all of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        descriptor = os.open(part, flags, mode)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, mode)
-            file.write(text)
-        part.rename(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

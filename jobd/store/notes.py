@@ -2,8 +2,8 @@
 
 import sqlite3
 
+from jobd.store.actions import record_action
 from jobd.store.reading import MANY, Record, records
-from jobd.store.requests import record_action
 
 JOBD = "jobd"
 CHANGED = "changed the process"

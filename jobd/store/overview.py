@@ -2,8 +2,8 @@
 
 import sqlite3
 
-from jobd.core.job import HealthStatus
 from jobd.core.lifecycle import COMPLETED, PENDING, JobStatus
+from jobd.core.worker_health import HealthStatus
 from jobd.store.reading import MANY, Record, records
 from jobd.store.verbs import UNCOMMON, UNFED, WITHOUT_HANDLER
 

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from jobd import clock
@@ -54,7 +53,7 @@ def with_writer(seen: Presence, db: sqlite3.Connection, database: Path) -> Prese
         clock.pause(LOOK_EVERY)
         if write_lock_holder(database) != pid or _version(db) != first:
             return seen
-    return replace(seen, writer=_named(pid))
+    return seen._replace(writer=_named(pid))
 
 
 def _version(db: sqlite3.Connection) -> int:

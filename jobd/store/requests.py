@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from jobd.core.lifecycle import CANCEL, REVIVE, JobStatus, Move, Request, answer
 from jobd.errors import Refused
+from jobd.store.actions import record_action
 from jobd.store.batch_moves import finish, reopen
 from jobd.store.verbs import UNCOMMON, quoted
 
@@ -169,20 +170,3 @@ def resume_queue(db: sqlite3.Connection, name: str, now: int, actor: str) -> boo
         db.execute("DELETE FROM queues WHERE name = ? AND concurrency IS NULL", (name,))
         record_action(db, now, actor, "queue resume", detail=name)
     return bool(changed)
-
-
-def record_action(
-    db: sqlite3.Connection,
-    now: int,
-    actor: str,
-    verb: str,
-    *,
-    job_id: int | None = None,
-    detail: str | None = None,
-) -> None:
-    """Who did what, when."""
-    db.execute(
-        """INSERT INTO operator_actions (acted_at, actor, verb, job_id, detail)
-        VALUES (?, ?, ?, ?, ?)""",
-        (now, actor, verb, job_id, detail),
-    )

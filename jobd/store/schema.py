@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from jobd.core.batch import ITEM_STATUS, BatchStatus, ErrorHandling
+from jobd.core.batch_status import ITEM_STATUS, BatchStatus, ErrorHandling
 from jobd.core.lifecycle import FailureType, JobStatus, arrows
 from jobd.store.connection import APPLICATION_ID
 from jobd.store.create_table import Table, check_in, normal_text

@@ -21,7 +21,7 @@ UNFED = f"{_WAITS_FOR_NO_TIME} AND batch_id IS NOT NULL"
 """Items that wait for their turn in their batch: in the index job_queue_batch_waiting."""
 
 
-def quoted(statuses: Sequence[JobStatus]) -> str:
+def quoted(statuses: Sequence[str]) -> str:
     """Statuses as the inside of an SQL IN (...)."""
     return ", ".join(f"'{status}'" for status in statuses)
 

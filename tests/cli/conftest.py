@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from jobd.cli.main import main
-from jobd.core.job import AttemptOutcome, NewJob, Settlement
+from jobd.core.job import AttemptOutcome, Settlement
 from jobd.core.lifecycle import FailureType
+from jobd.core.new_job import NewJob
 from jobd.store import daemons, outcomes, reading
 from jobd.store.connection import Database
 from jobd.store.enqueue import enqueue

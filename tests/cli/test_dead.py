@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jobd.core.job import NewJob
+from jobd.core.new_job import NewJob
 from jobd.store import dead_letters, outcomes
 from jobd.store.enqueue import enqueue
 from tests.cli.conftest import NOW, Store

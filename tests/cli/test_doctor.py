@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobd.core.job import NewJob
+from jobd.core.new_job import NewJob
 from jobd.queue import Queue
 from jobd.store import examination
 from jobd.store.enqueue import enqueue

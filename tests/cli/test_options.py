@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobd.cli.options import SYSTEM_FILE, first_existing, settings
+from jobd.core.config import Config
 from jobd.errors import ConfigurationError
 
 
@@ -30,6 +31,33 @@ def write(file: Path, text: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     return file
+
+
+def test_what_is_not_even_read_is_its_default() -> None:
+    """Nothing is said, so no setting is imported; whoever asks for one finds the same."""
+    found = settings(args())
+    unread = found.synchronous, found.max_payload
+    assert unread == (Config().synchronous, Config().limits.max_payload)
+    assert found.config == Config()
+
+
+@pytest.mark.parametrize("said", ["", "normal", "wrong"])
+def test_a_variable_is_a_setting_even_without_a_file(
+    monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """One that is empty counts as not set."""
+    monkeypatch.setenv("JOBD_SYNCHRONOUS", said)
+    if said == "wrong":
+        with pytest.raises(ConfigurationError, match="JOBD_SYNCHRONOUS"):
+            settings(args())
+    else:
+        assert settings(args()).synchronous == (said or "full")
+
+
+def test_an_empty_variable_names_no_database(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is the one in the home directory, and not the working directory."""
+    monkeypatch.setenv("JOBD_DB", "")
+    assert settings(args()).db == home / ".local/state/jobd/jobd.db"
 
 
 def test_without_any_file_the_defaults_hold(home: Path) -> None:

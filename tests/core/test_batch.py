@@ -7,15 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobd.core.batch import (
-    ITEM_STATUS,
-    Item,
-    callback_job,
-    new_batch,
-    new_item,
-    parse_stop_after,
-    stop_reason,
-)
+from jobd.core.batch import Item, callback_job, new_batch, new_item, parse_stop_after, stop_reason
+from jobd.core.batch_status import ITEM_STATUS
 from jobd.core.claiming import in_line
 from jobd.core.lifecycle import JobStatus
 from jobd.errors import BadInput

@@ -1,6 +1,5 @@
 """The verdict on everything, from what the database and the lock say."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,14 +45,14 @@ ZOMBIE = {"id": 8, "job_type": "thumb", "status": "zombie"}
     ({"presence": GONE}, State.DOWN, "no_daemon", "jobd run"),
     ({"presence": GONE, "daemon": None}, State.DOWN, "no_daemon", "jobd run"),
     ({"daemon": DAEMON | {"seen_at": NOW - 181_000}}, State.DOWN, "silent_daemon", "jobd status"),
-    ({"presence": replace(HERE, pid=78)}, State.DEGRADED, "not_ready", "jobd health"),
+    ({"presence": HERE._replace(pid=78)}, State.DEGRADED, "not_ready", "jobd health"),
     ({"daemon": DAEMON | {"stopped_at": NOW}}, State.DEGRADED, "not_ready", "jobd health"),
     ({"daemon": None}, State.DEGRADED, "not_ready", "jobd health"),
-    ({"presence": replace(HERE, halt=Halt.SIGNAL, waker="kill -CONT 77")}, State.DOWN,
+    ({"presence": HERE._replace(halt=Halt.SIGNAL, waker="kill -CONT 77")}, State.DOWN,
      "frozen_daemon", "kill -CONT 77"),
-    ({"presence": replace(HERE, silent_ms=36_000)}, State.DOWN, "silent_daemon",
+    ({"presence": HERE._replace(silent_ms=36_000)}, State.DOWN, "silent_daemon",
      "ps -o pid,stat,wchan:20,args -Lp 77"),
-    ({"presence": replace(HERE, writer=Holder(9, "sqlite3 x"))}, State.DEGRADED,
+    ({"presence": HERE._replace(writer=Holder(9, "sqlite3 x"))}, State.DEGRADED,
      "database_locked", "ps -fp 9"),
     ({"workers": [worker(health_status="unhealthy", stuck_job_id=3)]}, State.DEGRADED,
      "unhealthy_worker", "jobd explain 3"),

@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from jobd.core.job import AttemptOutcome, HealthStatus, Isolation
+from jobd.core.job import AttemptOutcome, Isolation
 from jobd.core.lifecycle import (
     ENDED,
     EXECUTING,
@@ -22,6 +22,7 @@ from jobd.core.lifecycle import (
     answer,
     arrows,
 )
+from jobd.core.worker_health import HealthStatus
 from jobd.store.opening import open_database
 
 LEAVES_BY = {

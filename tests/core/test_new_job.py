@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobd.core.job import NewJob
-from jobd.core.new_job import new_job
+from jobd.core.new_job import NewJob, new_job
 from jobd.errors import BadInput
 
 NOW = 1_700_000_000_000

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jobd.core.batch import ITEM_STATUS, NewItem, new_batch
+from jobd.core.batch import NewItem, new_batch
+from jobd.core.batch_status import ITEM_STATUS
 from jobd.core.lifecycle import JobStatus, Request, arrows
 from jobd.errors import NotFound, Refused
 from jobd.store import (
@@ -76,7 +77,7 @@ def _attempt(db: sqlite3.Connection, job_id: int) -> int:
 
 
 def counters(db: sqlite3.Connection, batch: int) -> tuple[int, ...]:
-    row = batch_moves.get(db, batch)
+    row = batch_reading.get(db, batch)
     return tuple(row[f"{each}_items"] for each in
                  ("total", "completed", "successful", "failed", "cancelled"))
 
@@ -132,7 +133,7 @@ def test_what_was_not_sealed_is_taken_out_and_nothing_else(db: sqlite3.Connectio
     assert [batches.take_out(db, batch, NOW) for _ in range(2)] == [False, True]
     assert db.execute("SELECT count(*) FROM job_queue").fetchone() == (0,)
     with pytest.raises(NotFound):
-        batch_moves.get(db, batch)
+        batch_reading.get(db, batch)
     again = made(db, 4)
     batches.open_up(db, again, NOW)
     batches.add(db, again, [NewItem("{}")] * 3, NOW)
@@ -147,8 +148,8 @@ def test_a_name_is_free_once_its_batch_has_ended(db: sqlite3.Connection) -> None
     second = made(db, 1)
     with pytest.raises(Refused, match=f"batch b \\(id {second}\\) exists"):
         made(db, 1)
-    assert batch_moves.get(db, first)["status"] == "completed"
-    found = batch_moves.find(db, "b")
+    assert batch_reading.get(db, first)["status"] == "completed"
+    found = batch_reading.find(db, "b")
     assert found is not None
     assert found["id"] == second
 
@@ -172,7 +173,7 @@ def test_the_last_item_ends_its_batch_once_for_each_run(db: sqlite3.Connection) 
     assert told(db) == 1
     complete(db, two)
     assert batch_moves.finish(db, batch, NOW) is not None
-    assert (batch_moves.get(db, batch)["run"], told(db)) == (2, 2)
+    assert (batch_reading.get(db, batch)["run"], told(db)) == (2, 2)
 
 
 def test_a_plain_retry_of_an_item_opens_its_batch_again(db: sqlite3.Connection) -> None:
@@ -182,11 +183,11 @@ def test_a_plain_retry_of_an_item_opens_its_batch_again(db: sqlite3.Connection) 
     fail(db, job)
     batch_moves.finish(db, batch, NOW)
     assert requests.request(db, Request.RETRY, job, NOW, "ann").changed
-    row = batch_moves.get(db, batch)
+    row = batch_reading.get(db, batch)
     assert (row["status"], row["run"], counters(db, batch)) == ("processing", 2, (1, 0, 0, 0, 0))
     assert heads(db) == [job]
     requests.request(db, Request.CANCEL, job, NOW, "ann")
-    assert batch_moves.get(db, batch)["status"] == "completed"
+    assert batch_reading.get(db, batch)["status"] == "completed"
     assert counters(db, batch) == counted(db, batch) == (1, 0, 0, 0, 1)
     assert told(db) == 2
 

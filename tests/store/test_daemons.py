@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from jobd.core.job import HealthStatus
 from jobd.core.lifecycle import EXECUTING, JobStatus
+from jobd.core.worker_health import HealthStatus
 from jobd.store import daemons
 from jobd.store.daemons import DaemonIdentity, JobType, WorkerState
 from tests.store.conftest import NOW, Rows

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from jobd.core.job import NewJob
 from jobd.core.lifecycle import ENDED, LIVE, JobStatus
+from jobd.core.new_job import NewJob
 from jobd.store.enqueue import enqueue, enqueue_many
 from tests.store.conftest import NOW, Rows
 

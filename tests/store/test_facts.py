@@ -8,8 +8,9 @@ import pytest
 
 from jobd.core.config import Config, Timing
 from jobd.core.facts import Facts
-from jobd.core.job import AttemptOutcome, NewJob, Settlement
+from jobd.core.job import AttemptOutcome, Settlement
 from jobd.core.lifecycle import FailureType, Request
+from jobd.core.new_job import NewJob
 from jobd.core.presence import Presence
 from jobd.store import daemons, outcomes, requests
 from jobd.store.connection import Database

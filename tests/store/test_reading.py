@@ -7,8 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobd.core.job import AttemptOutcome, HealthStatus, NewJob, Settlement
+from jobd.core.job import AttemptOutcome, Settlement
 from jobd.core.lifecycle import FailureType, JobStatus, Request
+from jobd.core.new_job import NewJob
+from jobd.core.worker_health import HealthStatus
 from jobd.store import claims, daemons, outcomes, overview, reading, requests
 from jobd.store.connection import Database
 from jobd.store.enqueue import enqueue, enqueue_many

@@ -9,7 +9,7 @@ import pytest
 
 from jobd import errors
 from jobd.core.batch import NewItem, new_batch
-from jobd.store import batch_moves, batches
+from jobd.store import batch_reading, batches
 from jobd.store.connection import Database
 from jobd.store.migrations.m003_allow_nine_statuses import COLUMNS as OLD_COLUMNS
 from jobd.store.migrations.m003_allow_nine_statuses import TABLE as OLD_TABLE
@@ -178,7 +178,7 @@ def test_a_repair_counts_the_items_of_batches_anew(manager: MigrationManager) ->
     db.execute("UPDATE job_queue SET status = 'cancelled', ready = 0 WHERE batch_id = ?", (batch,))
     db.execute("UPDATE job_queue SET batch_id = 77 WHERE id = 1")
     assert "counted the items of 1 batch" in manager.repair(NOW).deeds
-    row = batch_moves.get(db, batch)
+    row = batch_reading.get(db, batch)
     assert (row["total_items"], row["cancelled_items"]) == (3, 3)
     assert db.execute("SELECT batch_id FROM job_queue WHERE id = 1").fetchone() == (None,)
     assert manager.verify() == []

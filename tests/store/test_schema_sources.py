@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import pytest
 
-from jobd.core.batch import BatchStatus, ErrorHandling
+from jobd.core.batch_status import BatchStatus, ErrorHandling
 from jobd.core.lifecycle import LIVE, FailureType, JobStatus
 from jobd.store import schema
 from jobd.store.create_table import normal_text, read_index, read_table
