@@ -153,7 +153,9 @@ def test_the_demo_leaves_no_process_behind_when_it_is_ended(
     for number in numbers:
         os.kill(process.pid, number)
         while "ends the demo" not in said:
-            said += process.stdout.readline()
+            line = process.stdout.readline()
+            assert line, said
+            said += line
     said += process.stdout.read()
     process.communicate(timeout=LONGEST)
     assert daemons_of(tmp_path) == []
