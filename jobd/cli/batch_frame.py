@@ -79,7 +79,8 @@ def state(moment: Moment) -> str:
     elif not moment.is_open:
         text += f" {_when(batch['completed_at'], moment)}"
         if batch["status"] == BatchStatus.COMPLETED and batch["failed_items"]:
-            text += f", with {batch['failed_items']:,} failed items"
+            many = "s" if batch["failed_items"] > 1 else ""
+            text += f", with {batch['failed_items']:,} failed item{many}"
     return text + (f" (run {batch['run']})" if batch["run"] > 1 else "")
 
 

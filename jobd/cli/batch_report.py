@@ -26,6 +26,8 @@ CSV_COLUMNS = ("position", "topic", "job_id", "status", "attempt", "duration_ms"
                "error_message", "fingerprint")
 BAR = 40
 WIDE = 100
+MOSTLY = 0.8
+"""Of a batch that was at work for less of its time than this, both are told."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,7 +111,12 @@ def _took(moment: Moment) -> str:
     if batch["started_at"] is None:
         return "nothing has run"
     ms = max((batch["completed_at"] or clock.now_ms()) - batch["started_at"], 1)
-    return f"{format_duration(ms / 1000)}, {per_time(1000 * moment.ended / ms)}"
+    text = format_duration(ms / 1000)
+    # A night's pause, a day before a retry: no rate is to be had from those.
+    if 0 < batch["active_ms"] < MOSTLY * ms:
+        ms = batch["active_ms"]
+        text += f" ({format_duration(ms / 1000)} of it at work)"
+    return f"{text}, {per_time(1000 * moment.ended / ms)}"
 
 
 def _usual(spread: Spread) -> str:

@@ -22,8 +22,8 @@ NDJSON_KEYS = ("position", "topic", "job_id", "status", "attempt", "parameters",
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print them; 1 when some items have none, because they failed, or have not ended."""
-    missing = 0
+    """Print them; 1 when some items have none, or less than they wrote."""
+    missing = shortened = 0
     as_objects = args.ndjson or args.json
     with opened(for_looking(args)) as database:
         batch = named(database.connection, args.name)
@@ -34,13 +34,13 @@ def run(args: argparse.Namespace) -> int:
             elif item["status"] != ItemStatus.COMPLETED:
                 continue
             elif batch["job_type"] == EXEC:
-                _copy(database.path, item)
+                shortened += _copied(database.path, item)
             else:
                 print(_line(shown(item)["result"]))
     if missing:
         complain(f"{missing} of {batch['total_items']} items of batch {batch['name']} did not "
                  f"complete; `jobd batch show {batch['name']}` says why")
-    return FAILED if missing else DONE
+    return FAILED if missing or shortened else DONE
 
 
 def _line(value: object) -> str:
@@ -48,8 +48,12 @@ def _line(value: object) -> str:
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 
-def _copy(database: Path, item: Record) -> None:
-    """What its last attempt wrote to standard output, as it is."""
+def _copied(database: Path, item: Record) -> bool:
+    """Write what its last attempt wrote to standard output, as it is; whether that is not all."""
     sys.stdout.flush()
-    for stream in streams(database, item["job_id"], item["attempt"], ("stdout",)):
-        stream.show_more()
+    [stream] = streams(database, item["job_id"], item["attempt"], ("stdout",))
+    stream.show_more()
+    if stream.was_cut:
+        complain(f"item {item['position']} (job {item['job_id']}) wrote more than is kept: a part "
+                 "of it was cut; raise commands.max_output, or let it write to a file")
+    return stream.was_cut

@@ -12,7 +12,7 @@ from jobd import clock
 from jobd.cli.table import printable
 from jobd.core.lifecycle import COMPLETED, ENDED, JobStatus
 from jobd.store import reading
-from jobd.store.attempt_files import attempt_directory
+from jobd.store.attempt_files import CutFinder, attempt_directory
 from jobd.store.connection import Database
 
 POLL = 0.05
@@ -27,7 +27,13 @@ class Stream:
         self._path = path
         self._out = out
         self._shown = 0
+        self._cuts = CutFinder()
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether a part of what was shown is gone, and a mark stands in its place."""
+        return self._cuts.found
 
     def show_more(self) -> None:
         """Copy what is new; a file that jobd has cut meanwhile goes on at its end."""
@@ -37,10 +43,10 @@ class Stream:
                 file.seek(self._shown)
                 while piece := file.read(A_PIECE):
                     self._shown += len(piece)
+                    self._cuts.look_at(piece)
                     self._write(piece)
         except FileNotFoundError:
             return
-
 
     def _write(self, piece: bytes) -> None:
         """Copy bytes as they are, but to a terminal only what does not drive it."""

@@ -75,6 +75,22 @@ def is_locked(directory: Path) -> bool:
 
 
 _MARK = re.compile(rb"\n\[jobd: (\d+) bytes cut\]\n")
+_MARK_BEGINS = b"\n[jobd: "
+LONGEST_MARK = 64
+
+
+class CutFinder:
+    """Whether bytes that come in pieces hold the mark of a cut."""
+
+    def __init__(self) -> None:
+        self.found = False
+        self._end = b""
+
+    def look_at(self, piece: bytes) -> None:
+        held = self._end + piece
+        if _MARK_BEGINS in held and _MARK.search(held):
+            self.found = True
+        self._end = held[-LONGEST_MARK:]
 
 
 def cut(path: Path, most: int, coming: int = 0) -> None:
@@ -90,7 +106,7 @@ def cut(path: Path, most: int, coming: int = 0) -> None:
         with path.open("r+b") as file, path.open("ab") as end:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(most // 2)
-            before = _MARK.match(file.read(64))
+            before = _MARK.match(file.read(LONGEST_MARK))
             size = os.fstat(file.fileno()).st_size
             if size + coming > most:
                 file.truncate(most // 2)

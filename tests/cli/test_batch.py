@@ -17,6 +17,7 @@ from jobd.cli.terminal import Look, width_of
 from jobd.core.fingerprint import Group
 from jobd.core.lifecycle import FailureType
 from jobd.store import outcomes
+from jobd.store.attempt_files import CutFinder, cut, make_directory
 from tests.cli.conftest import NOW, Store
 from tests.cli.pty_terminal import Terminal, argv
 
@@ -112,6 +113,31 @@ def test_results_in_the_order_of_the_input(batch: Given) -> None:
     ]
 
 
+def test_results_that_are_not_whole_are_told(jobd: Jobd, store: Store, tmp_path: Path) -> None:
+    """An item whose output was cut is named, and is exit status 1; the others are let be."""
+    (tmp_path / "list").write_text("one\ntwo\n")
+    jobd("batch", "exec", "words", "--lines", str(tmp_path / "list"), "--", "echo")
+    for job_id, length in ((1, 4_000), (2, 300_000)):
+        store.claim(job_id)
+        kept = make_directory(store.path, job_id, 1) / "stdout"
+        kept.write_bytes(b"x" * length)
+        cut(kept, 200_000)
+        store.complete(job_id)
+    status, _, told = jobd("batch", "results", "words")
+    assert (status, told.count("\n")) == (1, 1)
+    assert "item 2 (job 2) wrote more" in told
+
+
+@pytest.mark.parametrize("at", range(1, 40, 3))
+def test_a_mark_is_found_wherever_a_piece_ends(at: int) -> None:
+    """The pieces in which a file is read may part it."""
+    finder = CutFinder()
+    text = b"abc\n[jobd: 1234567 bytes cut]\nnext text"
+    finder.look_at(text[:at])
+    finder.look_at(text[at:])
+    assert finder.found
+
+
 def test_the_report_counts_everything(batch: Given) -> None:
     """Totals, durations with a histogram, the slowest, failures by fingerprint."""
     said = batch.says("report")
@@ -123,6 +149,14 @@ def test_the_report_counts_everything(batch: Given) -> None:
     assert found["durations"]["histogram"][-1] == {"from_ms": 1_000, "below_ms": 2_000, "count": 1}
     assert found["failures"][0]["count"] == 2
     assert [each["topic"] for each in found["slowest"]] == ["file 1"]
+
+
+def test_the_rate_is_that_of_the_time_at_work(batch: Given, store: Store) -> None:
+    """A pause overnight, or a day before a retry, is told apart, and does not slow the rate."""
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as db:
+        db.execute("UPDATE batch_jobs SET started_at = ?, completed_at = ?, active_ms = 6000",
+                   (NOW, NOW + 86_400_000))
+    assert "took         1 day (6 s of it at work), 30/min" in batch.says("report")
 
 
 def test_the_report_as_a_table(batch: Given) -> None:
