@@ -21,6 +21,7 @@ SLICE_TAKES = 0.05
 """Seconds that no slice should take, for others wait meanwhile."""
 SMALLEST_SLICE = 50
 WAIT_POLL = 0.1
+LEFT = "what was put in before stays for now: it never runs, and is taken out once that is possible"
 
 Items = Iterable[Mapping[str, Any] | Item]
 Told = Callable[[int], object]
@@ -195,10 +196,13 @@ class Batch:
                     told(put_in)
             with self._transaction() as db:
                 batches.seal(db, self.id, clock.now_ms())
-        except BaseException:
-            # What cannot be taken out now, the daemon takes out once our lock is free.
-            with suppress(errors.JobdError):
+        except BaseException as error:
+            try:
                 self._take_out()
+            except errors.JobdError:
+                # The daemon does it, once our lock is free.
+                if isinstance(error, errors.JobdError):
+                    raise type(error)(f"{error}; {LEFT}") from error
             raise
         return put_in
 

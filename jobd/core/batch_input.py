@@ -136,7 +136,7 @@ def _objects(texts: Iterable[str | BadLine], how: Reading) -> Iterator[Entry | B
             yield text
         elif text.strip():
             try:
-                found = json.loads(parse_payload(text, how.longest))
+                found = json.loads(parse_payload(text.rstrip(), how.longest))
             except BadInput as error:
                 why = str(error).replace(" at line 1 column ", " at column ")
                 yield BadLine(number, why.replace("payload ", "it ", 1))

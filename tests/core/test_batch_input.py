@@ -54,6 +54,7 @@ def test_an_object_a_line() -> None:
     (b"[1]", "it must be a JSON object, not an array"),
     (b'{"a": NaN}', "it holds NaN"),
     (b"{a: 1}", "it is not JSON: Expecting property name enclosed in double quotes at column 2"),
+    (b'{"a":', "it is not JSON: Expecting value at column 6"),
     (b'{"a": "\\ud800"}', "lone surrogate"),
     (b'{"a": "\xe9"}', "it is not utf-8 (byte 8 is 0xe9)"),
     (b'{"a":' + b"[" * 100 + b"]" * 100 + b"}", "nested deeper"),

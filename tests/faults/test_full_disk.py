@@ -86,6 +86,25 @@ def test_an_enqueue_that_finds_no_room_stores_nothing(house: House, small: Path)
     assert daemon.stop() == 0
 
 
+def test_a_batch_that_finds_no_room_is_told_and_taken_out_later(house: House, small: Path) -> None:
+    """What could not be taken out either never runs, and goes when the batch is made again."""
+    house.db = small / "jobd.db"
+    filler: list[Path] = []
+
+    def items() -> Iterator[dict[str, object]]:
+        for number in range(20):
+            if number == 10:
+                filler.append(fill(small))
+            yield {"n": number, "pad": "x" * 500_000}
+
+    with pytest.raises(errors.DatabaseFull, match=r"no space left.* never runs, and is taken out"):
+        house.queue.batch("b", "quick", items())
+    assert house.rows("SELECT count(*) FROM batch_items")[0][0] > 0
+    filler[0].unlink()
+    house.queue.batch("b", "quick", [{"n": 1}])
+    assert house.rows("SELECT count(*) FROM batch_items")[0][0] == 1
+
+
 def test_a_full_disk_under_the_log_costs_lines_and_no_job(house: House, small: Path) -> None:
     """Jobs go on without their log; afterwards it says how many lines are missing, none is torn."""
     log = small / "jobd.log"
