@@ -157,7 +157,7 @@ def _all_settings() -> list[Setting]:
         *(each for prefix, policy in retry for each in declared(prefix, policy)),
         Setting(("classify", "*"), None, "The failure type of an exception class and its "
                 "subclasses.", types, True, _check_class),
-        *(replace(each, check_key=_check_queue)
+        *(each._replace(check_key=_check_queue)
           for each in declared(("queues", "*"), QueueSettings)),
     ]
 

@@ -1,6 +1,7 @@
 """What queues and job types may be called."""
 
 import re
+from collections.abc import Iterable
 
 from jobd.errors import BadInput
 
@@ -16,7 +17,7 @@ def check_name(kind: str, text: str) -> str:
     return text
 
 
-def nearest(name: str, known: list[str]) -> list[str]:
+def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Up to three known names that a misspelt one may have meant."""
     from difflib import get_close_matches  # for a mistake alone
 

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
+from jobd.core.names import nearest
 from jobd.core.settings import Keys, Setting
 from jobd.errors import BadInput
 
@@ -106,12 +106,12 @@ class Reading:
     def _unknown_variable(self, variable: str, known: Iterable[str]) -> None:
         """What all of them begin with makes none of them near."""
         own = {name.removeprefix(PREFIX) for name in known}
-        near = get_close_matches(variable.removeprefix(PREFIX), sorted(own), n=1)
+        near = nearest(variable.removeprefix(PREFIX), sorted(own))
         problem = f"environment: unknown variable {variable}"
         self._report(f"{problem}; did you mean {PREFIX}{near[0]}?" if near else problem)
 
     def _unknown(self, problem: str, name: str, candidates: Iterable[str]) -> None:
-        near = get_close_matches(name, sorted(candidates), n=1)
+        near = nearest(name, sorted(candidates))
         self._report(f"{problem}; did you mean {near[0]}?" if near else problem)
 
     def _report(self, problem: str) -> None:

@@ -6,11 +6,11 @@ environment and the flags, the reload, the documented file) walks these declarat
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
-from typing import Any, Protocol, TypeVar
+from dataclasses import field, fields, is_dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from jobd.core.durations import format_duration, parse_duration
+from jobd.core.names import nearest
 from jobd.errors import BadInput
 
 T = TypeVar("T")
@@ -28,8 +28,7 @@ class Kind(Protocol):
         """The checked value of what stands in a variable or a flag."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One declared setting; `reload` says whether SIGHUP may change it."""
 
     path: Keys
@@ -63,8 +62,7 @@ def declared(prefix: Keys, holder: type[Any] | Any) -> Iterator[Setting]:
             yield from declared((*prefix, each.name), each.type)
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(NamedTuple):
     """A whole number within bounds, both included."""
 
     low: int
@@ -79,8 +77,7 @@ class Whole:
         return self.read(int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text)
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """A number within bounds, both included."""
 
     low: float
@@ -95,8 +92,7 @@ class Number:
         return self.read(float(text) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) else text)
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(NamedTuple):
     """Seconds, written as text with a unit; with `optional`, "none" is None."""
 
     low: float
@@ -136,7 +132,7 @@ class Choice:
         for word in self.words:
             if word == value:
                 return word
-        near = get_close_matches(str(value), self.words, n=1)
+        near = nearest(str(value), self.words)
         hint = f'did you mean "{near[0]}"? ' if near else ""
         *most, last = (f'"{word}"' for word in self.words)
         raise BadInput(f"{hint}write {', '.join(most)} or {last}")
@@ -145,8 +141,7 @@ class Choice:
         return self.read(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """Any text without NUL; `empty` says whether it may be empty."""
 
     what: str
@@ -161,8 +156,7 @@ class Text:
         return self.read(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(NamedTuple):
     """A list whose items match a pattern; ":" separates them in a variable or a flag."""
 
     what: str
