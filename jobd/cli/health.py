@@ -1,46 +1,35 @@
 """`jobd health`: one word for a monitor, and for a person what is wrong and what to do."""
 
 import argparse
-import os
 import sqlite3
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from jobd import clock
 from jobd.cli.drift import misfit
-from jobd.cli.log_file import StreamLines, recent
 from jobd.cli.obstacle import obstacle
 from jobd.cli.opened import opened
-from jobd.cli.options import Settings, for_looking, what_fits
+from jobd.cli.options import Settings, for_looking
 from jobd.cli.outlets import outlet_problems
 from jobd.cli.table import print_json, printable
-from jobd.cli.tail import log_file
-from jobd.core.config import Config
 from jobd.core.findings import Level, disk
 from jobd.core.health import Health, HealthFacts, judge
-from jobd.core.log_line import read_event
 from jobd.core.presence import Presence
 from jobd.core.problem import Problem, State, worst
-from jobd.core.watched import Watched
 from jobd.errors import (
     DONE,
     FAILED,
     NO_DAEMON,
-    ConfigurationError,
     DatabaseBusy,
     DatabaseFull,
     DatabaseUnavailable,
     NoAccess,
     NoDatabase,
-    NotFound,
 )
 from jobd.store import examination, measuring
 from jobd.store.health_facts import health_facts
 from jobd.store.presence import presence, with_writer
 
 EXIT_STATUS = {State.HEALTHY: DONE, State.DEGRADED: FAILED, State.DOWN: NO_DAEMON}
-PIECE = 1.0
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -66,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
         found = for_looking(args)
         health, source = _by_database(found), {"database": str(found.db)}
     else:
-        health, source = _by_log(args), {"log": log_file(args)}
+        # Reading a log is much to import, and monitors that do so are few.
+        from jobd.cli.health_log import by_log
+
+        health, source = by_log(args)
     if args.json:
         problems = [each._asdict() for each in worst(health.problems)]
         print_json({"status": health.state, "about": health.about, "problems": problems, **source})
@@ -131,57 +123,6 @@ def _of_outlets(found: Settings, facts: HealthFacts) -> Iterator[Problem]:
     started = daemon["started_at"] if daemon and facts.presence.is_of(daemon) else None
     for outlet, text in outlet_problems(found.config, facts.now, started):
         yield Problem(State.DEGRADED, outlet, f"{text}.", "jobd doctor")
-
-
-def _by_log(args: argparse.Namespace) -> Health:
-    """Whatever is wrong with the configuration, a file that is named is read."""
-    name = log_file(args)
-    try:
-        config = what_fits(args).config
-    except ConfigurationError:
-        config = Config()
-    watched = _from_stream() if name == "-" else _from_file(Path(name))
-    max_age = config.alerts.max_age
-    return watched.health(
-        clock.now_ms(), round(1000 * config.timing.heartbeat),
-        None if max_age is None else round(1000 * max_age),
-    )
-
-
-def _from_stream() -> Watched:
-    watched, source = Watched(), StreamLines(sys.stdin.fileno())
-    while (lines := source.more(PIECE)) is not None:
-        _take(watched, lines)
-    return watched
-
-
-def _from_file(path: Path) -> Watched:
-    """The end of the file; and of the one before, while the new one has no heartbeat yet."""
-    watched = Watched()
-    lines = _recent(path)
-    if not any('"event": "pool.health"' in line for line in lines):
-        before = path.with_name(f"{path.name}.1")
-        _take(watched, _recent(before) if before.is_file() else [])
-    _take(watched, lines)
-    return watched
-
-
-def _recent(path: Path) -> list[str]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise NotFound(f"no file {printable(str(path))}") from None
-    try:
-        return recent(descriptor, os.fstat(descriptor).st_size)
-    finally:
-        os.close(descriptor)
-
-
-def _take(watched: Watched, lines: list[str]) -> None:
-    for line in lines:
-        event = read_event(line)
-        if event is not None:
-            watched.take(event)
 
 
 def _print(health: Health) -> None:
