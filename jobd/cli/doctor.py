@@ -31,7 +31,7 @@ from jobd.errors import (
     NoAccess,
     NoDatabase,
 )
-from jobd.store import examination, measuring, overview, sizes
+from jobd.store import examination, overview, sizes
 from jobd.store.access import no_access
 from jobd.store.batch_reading import batches
 from jobd.store.connection import Database
@@ -122,7 +122,7 @@ def _around(path: Path) -> Iterator[Finding]:
     if not os.path.exists(place):
         return
     yield findings.file_system(*examination.file_system(place))
-    yield findings.disk(measuring.disk_free(place), examination.inodes_free(place),
+    yield findings.disk(sizes.disk_free(place), examination.inodes_free(place),
                         sizes.bytes_of(path))
     if not path.exists():
         return

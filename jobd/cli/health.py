@@ -25,7 +25,7 @@ from jobd.errors import (
     NoAccess,
     NoDatabase,
 )
-from jobd.store import examination, measuring
+from jobd.store import examination, sizes
 from jobd.store.health_facts import health_facts
 from jobd.store.presence import presence, with_writer
 
@@ -115,7 +115,7 @@ def _startable(problem: Problem, wrong: Problem | None) -> Problem:
 def _of_outlets(found: Settings, facts: HealthFacts) -> Iterator[Problem]:
     """Alerts and measurements that reach nobody, and no room to write."""
     place = found.db.parent
-    space = disk(measuring.disk_free(place), examination.inodes_free(place), 0)
+    space = disk(sizes.disk_free(place), examination.inodes_free(place), 0)
     if space.level is Level.FAIL:
         yield Problem(State.DEGRADED, "disk_space",
                       f"The disk is full: {space.message} in {place}.", "jobd doctor")

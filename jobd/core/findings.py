@@ -4,11 +4,14 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from jobd.core.durations import format_duration
-from jobd.core.fingerprint import Groups
 from jobd.core.health import Health
 from jobd.core.problem import State, counted
+
+if TYPE_CHECKING:
+    from jobd.core.fingerprint import Groups
 
 MIB = 1 << 20
 LITTLE_SPACE, NO_SPACE = 200 * MIB, 20 * MIB
@@ -216,7 +219,7 @@ def live(health: Health, *, work_waits: bool, died: bool = False) -> Iterator[Fi
         yield ok("daemon", health.about)
 
 
-def dead_letters(groups: Groups) -> Iterator[Finding]:
+def dead_letters(groups: "Groups") -> Iterator[Finding]:
     """The largest groups."""
     largest = groups.largest_first()
     for group in largest[:GROUPS_TOLD]:

@@ -1,6 +1,5 @@
 """Counting jobs for measurements, and the file in which a daemon tells what it counted."""
 
-import os
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -50,17 +49,8 @@ def measure(
         batches=batch_reading.open_counts(db),
         queues=overview.queues(db), workers=overview.workers(db),
         database_bytes=sizes.bytes_of(database), log_bytes=sizes.log_bytes(database),
-        free_bytes=pages.size * pages.free, disk_free_bytes=disk_free(database.parent),
+        free_bytes=pages.size * pages.free, disk_free_bytes=sizes.disk_free(database.parent),
     )
-
-
-def disk_free(directory: Path) -> int | None:
-    """What a user may still write there, in bytes; None when the system does not say."""
-    try:
-        found = os.statvfs(directory)
-    except OSError:
-        return None
-    return found.f_bavail * found.f_frsize
 
 
 def counters_file(database: Path) -> Path:

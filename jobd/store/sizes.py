@@ -1,5 +1,6 @@
 """How much room the database takes, and giving back what it does not need."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,3 +84,12 @@ def bytes_of(path: Path) -> int:
 def log_bytes(database: Path) -> int:
     """The size of the write-ahead log."""
     return bytes_of(Path(f"{database}-wal"))
+
+
+def disk_free(directory: Path) -> int | None:
+    """What a user may still write there, in bytes; None when the system does not say."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
