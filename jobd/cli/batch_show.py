@@ -87,7 +87,7 @@ def _by_cause(items: Sequence[Record], job_type: str) -> list["Group"]:
 def _of_daemon(seen: Presence, newest: Record | None) -> str | None:
     """That nobody works on it, or somebody who stands still."""
     if not seen.alive:
-        return "no daemon is active: `jobd run`"
+        return f"no daemon is active: `{seen.start}`"
     return next((f"{each.text} `{each.next_command}`" for each in stands_still(seen, newest)), None)
 
 

@@ -99,7 +99,7 @@ def _judged(found: Settings, db: sqlite3.Connection, seen: Presence) -> Health:
         if wrong is None:
             raise
         # Another version's tables may lack what is asked for.
-        nobody = Problem(State.DOWN, "no_daemon", "No daemon is active.", "jobd run")
+        nobody = Problem(State.DOWN, "no_daemon", "No daemon is active.", seen.start)
         health, outlets = Health([] if seen.alive else [nobody], "another schema"), []
     problems = [*([] if wrong is None else [wrong]), *health.problems, *outlets]
     return Health([_startable(each, wrong) for each in problems], health.about)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from jobd import clock
@@ -13,8 +14,10 @@ from jobd.cli.tail import log_file
 from jobd.core.config import Config
 from jobd.core.health import Health
 from jobd.core.log_line import read_event
+from jobd.core.service import systemctl
 from jobd.core.watched import Watched
 from jobd.errors import ConfigurationError, NotFound
+from jobd.store.in_force import last_unit
 
 PIECE = 1.0
 
@@ -26,16 +29,19 @@ def by_log(args: argparse.Namespace) -> tuple[Health, dict[str, str]]:
     """
     name = log_file(args)
     try:
-        config = what_fits(args).config
+        found = what_fits(args)
+        config, start = found.config, systemctl("start", last_unit(found.db))
     except ConfigurationError:
-        config = Config()
+        config, start = Config(), None
     watched = _from_stream() if name == "-" else _from_file(Path(name))
     max_age = config.alerts.max_age
     health = watched.health(
         clock.now_ms(), round(1000 * config.timing.heartbeat),
         None if max_age is None else round(1000 * max_age),
     )
-    return health, {"log": name}
+    problems = [replace(each, next_command=start) if start and each.cause == "stopped" else each
+                for each in health.problems]
+    return Health(problems, health.about), {"log": name}
 
 
 def _from_stream() -> Watched:

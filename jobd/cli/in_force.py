@@ -10,6 +10,7 @@ from jobd.cli.options import Settings, read_toml
 from jobd.core.config import Config, load, reloaded, set_by
 from jobd.core.in_force import Changed, changed, digests
 from jobd.core.presence import Presence
+from jobd.core.service import systemctl
 from jobd.errors import ConfigurationError
 from jobd.store.in_force import InForce, keep, kept
 
@@ -21,9 +22,11 @@ class Keeper:
     """
 
     def __init__(
-        self, found: Settings, flags: Mapping[str, object], environment: Mapping[str, str]
+        self, found: Settings, flags: Mapping[str, object], environment: Mapping[str, str],
+        unit: str = "",
     ) -> None:
         self._found = found
+        self._unit = unit
         self._beaten = sorted(set_by(environment, flags))
         self._salt = os.urandom(8).hex()
         self._config = _alone(found.tables)
@@ -42,7 +45,7 @@ class Keeper:
         file = self._found.config_file
         keep(self._found.db, InForce(
             os.getpid(), None if file is None else str(file.absolute()), self._salt,
-            digests(self._config, self._salt), self._beaten, dict(ended),
+            digests(self._config, self._salt), self._beaten, dict(ended), self._unit,
         ))
 
 
@@ -72,13 +75,13 @@ def edited(found: Settings, seen: Presence) -> Edited | None:
     if not differs:
         return None
     text = f"{told.file} has changed since the daemon, pid {pid}, read it: {differs}"
-    return Edited(text, _mend(differs, pid), differs)
+    return Edited(text, _mend(differs, pid, told.unit), differs)
 
 
-def _mend(differs: Changed, pid: int | None) -> str:
+def _mend(differs: Changed, pid: int | None, unit: str) -> str:
     if differs.by_restart:
-        return f"restart the daemon, pid {pid}"
-    return f"kill -HUP {pid}"
+        return systemctl("restart", unit) or f"restart the daemon, pid {pid}"
+    return systemctl("reload", unit) or f"kill -HUP {pid}"
 
 
 def _another_file(theirs: str | None, here: str | None, pid: int | None) -> Edited | None:

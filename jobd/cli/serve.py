@@ -23,6 +23,7 @@ from jobd.daemon.log_writer import LogWriter
 from jobd.daemon.standard_streams import share_streams
 from jobd.daemon.systemd import Systemd
 from jobd.log import configure
+from jobd.store.access import refuse_others
 from jobd.store.connection import prepare_directory
 from jobd.store.daemon_lock import DaemonLock
 from jobd.store.examination import refuse_network
@@ -47,11 +48,13 @@ def serve(args: argparse.Namespace) -> int:
     environment = dict(os.environ)
     read = _reader(args, environment)
     found = read()
+    refuse_others(found.db)
     prepare_directory(found.db)
     refuse_network(found.db)
     lock = DaemonLock(found.db)
     _take(lock, found.db, systemd, wait=not args.no_wait)
-    keeper = Keeper(found, {**_flags(args), "db": args.db and str(args.db)}, environment)
+    keeper = Keeper(found, {**_flags(args), "db": args.db and str(args.db)}, environment,
+                    systemd.unit)
     try:
         status = _work(found, read, keeper, systemd)
     except errors.JobdError as error:

@@ -25,6 +25,8 @@ class Facts:
     """What keeps the active daemon from working."""
     last_words: str = ""
     """How the last daemon ended, where none is active."""
+    starter: str = "jobd run"
+    """What would start one, if nothing stands in the way."""
     overlooked: bool = False
     """Whether it was next, and a moment later still is."""
     obstacle: Problem | None = None
@@ -74,7 +76,7 @@ class Facts:
     def start(self) -> str:
         """What to type so that a daemon runs."""
         mend = self.obstacle and self.obstacle.next_command
-        return mend or "jobd run"
+        return mend or self.starter
 
     @property
     def owner_alive(self) -> bool:

@@ -1,6 +1,7 @@
 """One line of the log read back, and which lines someone wants to see."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,18 +12,32 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 BEATS = ("worker.heartbeat", "pool.health")
 """What comes at a fixed interval, whether there is news or not."""
 
+_BEFORE = re.compile(r"[^{]{0,200}?(?:\[\d+\]:|\||\dZ) (?=\{)")
+"""What a journal without `-o cat`, syslog, or the log of a container puts before each line."""
+
 LogEvent = Mapping[str, Any]
 
 
 def read_event(text: str) -> LogEvent | None:
     """The event that a line holds; None for what is no line of jobd's log."""
-    try:
-        found = json.loads(text) if text.lstrip().startswith("{") else None
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict) or not isinstance(found.get("event"), str):
+    found = _read(text)
+    if "event" not in found and isinstance(found.get("MESSAGE"), str):
+        found = _read(found["MESSAGE"])
+    if not isinstance(found.get("event"), str):
         return None
     return found if found.get("level") in LEVELS and time_of(found) is not None else None
+
+
+def _read(text: str) -> dict[str, Any]:
+    """The object that a line is, behind what others put before it; without one an empty one."""
+    if not text.lstrip().startswith("{"):
+        before = _BEFORE.match(text)
+        text = text[before.end():] if before else ""
+    try:
+        found = json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def time_of(event: LogEvent, key: str = "timestamp") -> int | None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from jobd.core.problem import Problem, State, lasted
+from jobd.core.service import systemctl
 
 SIGN_EVERY = 5.0
 """Seconds between two signs of life, unless `timing.heartbeat` is shorter."""
@@ -50,8 +51,9 @@ class Presence(NamedTuple):
     `pid` is what the lock's holder wrote, `pid_here` its pid in our namespace where the system
     tells, `waker` the command that lets a halted one go on, `silent_ms` the age of its last sign
     of life, `writer` another process that has held the database's write lock for long, and
-    `last_words` how the last daemon ended, where none is there and that one said so. `lock_lost`
-    is one that works, while its lock's file was removed or replaced.
+    `last_words` how the last daemon ended, where none is there and that one said so, and `unit`
+    the service that it was. `lock_lost` is one that works, while its lock's file was removed or
+    replaced.
     """
 
     alive: bool = False
@@ -62,12 +64,18 @@ class Presence(NamedTuple):
     silent_ms: int | None = None
     writer: Holder | None = None
     last_words: str = ""
+    unit: str = ""
     lock_lost: bool = False
 
     @property
     def known_as(self) -> int | None:
         """The pid by which a person here finds it."""
         return self.pid_here or self.pid
+
+    @property
+    def start(self) -> str:
+        """What to type so that a daemon runs."""
+        return systemctl("start", self.unit) or "jobd run"
 
     def is_of(self, daemon: Mapping[str, Any] | None) -> bool:
         """Whether the lock is held by the daemon of this row, which has begun to work."""
@@ -157,4 +165,4 @@ def _nobody(seen: Presence, daemon: Mapping[str, Any] | None, now: int) -> Probl
         last += " and did not sign off: it was killed, or the machine went down"
     if seen.last_words:
         last += f"; {seen.last_words}"
-    return Problem(State.DOWN, "no_daemon", f"No daemon is active; {last}.", "jobd run")
+    return Problem(State.DOWN, "no_daemon", f"No daemon is active; {last}.", seen.start)

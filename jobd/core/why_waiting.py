@@ -15,6 +15,7 @@ from jobd.core.lifecycle import FailureType
 from jobd.core.names import nearest
 from jobd.core.problem import lasted
 from jobd.core.why_in_batch import turn, why_in_batch
+from jobd.errors import CONFIGURATION
 
 TAKEN_WITHIN = 0.6
 """Seconds in which the daemon takes a job that nothing stands in the way of."""
@@ -90,7 +91,9 @@ def _blocked(facts: Facts, lead: str) -> Explanation:
 def no_daemon(facts: Facts) -> str:
     """No daemon is active; when the last one went, where that is known."""
     last = facts.daemon
-    start = "start one" if facts.obstacle is None else f"none can start. {facts.obstacle.text}"
+    refused = " once that is mended" if f"exit status {CONFIGURATION}," in facts.last_words else ""
+    start = f"start one{refused}" if facts.obstacle is None else \
+        f"none can start. {facts.obstacle.text}"
     if last is None:
         tried = f" ({facts.last_words})" if facts.last_words else ""
         return f"No daemon has run on this database yet{tried}: {start.rstrip('.')}."

@@ -3,6 +3,10 @@
 import os
 import socket
 from collections.abc import MutableMapping
+from contextlib import suppress
+from pathlib import Path
+
+from jobd.core.service import unit_of
 
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 """How the variables begin that systemd means for the daemon alone."""
@@ -19,6 +23,8 @@ class Systemd:
             self._address = "\0" + self._address[1:]
         self.watchdog = _watchdog(given)
         """Seconds after the last sign of life at which systemd ends us; None when it never does."""
+        self.unit = _unit() if self._address else ""
+        """What we are to be started by; empty when systemd did not start us."""
         self._status = ""
 
     def ready(self) -> None:
@@ -51,6 +57,12 @@ class Systemd:
                 sender.sendto("\n".join(assignments).encode(), self._address)
         except OSError:
             pass  # the manager is gone or not listening: not ours to solve
+
+
+def _unit() -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        return unit_of(Path("/proc/self/cgroup").read_text())
+    return ""
 
 
 def is_private(name: str) -> bool:

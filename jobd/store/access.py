@@ -22,6 +22,26 @@ def no_access(database: Path) -> NoAccess | None:
     return None
 
 
+def refuse_others(database: Path) -> None:
+    """Whoever may write a database may run programs: let no daemon run them as another user.
+
+    Raises:
+        NoAccess: neither the database nor its directory belongs to this user.
+    """
+    me = os.geteuid()
+    try:
+        owner, of_directory = database.stat().st_uid, database.parent.stat().st_uid
+    except OSError:
+        return  # it is not there yet, or is not to be reached, which is said elsewhere
+    if me not in (owner, of_directory):
+        theirs, mine = user_name(owner), user_name(me)
+        raise NoAccess(
+            f"{database} belongs to user {theirs}: a daemon of user {mine} would run others' jobs "
+            f"as {mine}; start the service, as `sudo systemctl start jobd`, or run this as "
+            f"{theirs}: `sudo -u {theirs} jobd run`"
+        )
+
+
 def _needed(database: Path) -> Iterator[tuple[Path, int]]:
     """Each place on the way, and what has to be allowed there."""
     for each in reversed(database.parents):

@@ -48,6 +48,7 @@ def facts(
             daemon=daemon,
             trouble=next(iter(troubles(seen, daemon)), None),
             last_words=seen.last_words,
+            starter=seen.start,
             obstacle=obstacle,
             handled=handler is not None,
             job_types=tuple(types),

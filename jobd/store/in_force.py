@@ -21,6 +21,8 @@ class InForce(NamedTuple):
     beaten: Sequence[str]
     ended: Mapping[str, Any]
     """How it ended, once it has: `exit_status` and `why`, which is empty when it was asked to."""
+    unit: str = ""
+    """The service that it is (core/service.py)."""
 
 
 def in_force_file(database: Path) -> Path:
@@ -45,6 +47,12 @@ def kept(database: Path) -> InForce | None:
     fits = isinstance(found.values, dict) and isinstance(found.beaten, list) \
         and isinstance(found.file, str | None) and isinstance(found.ended, dict)
     return found if fits else None
+
+
+def last_unit(database: Path) -> str:
+    """The service that the last daemon was; empty when it was none, or did not say."""
+    found = kept(database)
+    return found.unit if found and isinstance(found.unit, str) else ""
 
 
 def last_words(database: Path) -> str:

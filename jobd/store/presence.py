@@ -8,7 +8,7 @@ from pathlib import Path
 from jobd import clock
 from jobd.core.presence import Halt, Holder, Presence
 from jobd.store.daemon_lock import is_held, lock_path
-from jobd.store.in_force import last_words
+from jobd.store.in_force import last_unit, last_words
 from jobd.store.kernel_locks import LIST, flocks, holder, write_lock_holder
 
 HELD_FOR = 1.0
@@ -33,7 +33,7 @@ def presence(database: Path, now: int) -> Presence:
     if lost:
         alive, pid, here = True, working, working
     if not alive:
-        return Presence(last_words=last_words(database))
+        return Presence(last_words=last_words(database), unit=last_unit(database))
     halt, waker = (None, None) if here is None else _halted(here)
     silent = None if lost else silent_ms(database, now)
     return Presence(True, pid, here, halt, waker, silent, lock_lost=lost)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobd.cli.main import build_parser, main
-from jobd.store.access import no_access
+from jobd.store.access import no_access, refuse_others
 from jobd.store.opening import open_database
 from tests.cli.conftest import NOW
 from tests.faults.disk import mounted
@@ -114,6 +114,25 @@ def test_a_member_of_the_group_comes_in(told: Told) -> None:
     """And needs nothing else."""
     assert told("enqueue", "thumb", groups=(GROUP,))[0] == 0
     assert told("status", groups=(GROUP,))[0] == 0
+
+
+def test_a_member_of_the_group_is_no_daemon(told: Told, state: Path) -> None:
+    """It would run the others' jobs as this user: 78, and what to type instead."""
+    status, out, err = told("run", "--no-wait", groups=(GROUP,))
+    assert (status, out) == (78, "")
+    assert err == (
+        f"jobd: {state / 'jobd.db'} belongs to user root: a daemon of user nobody would run "
+        "others' jobs as nobody; start the service, as `sudo systemctl start jobd`, or run this "
+        "as root: `sudo -u root jobd run`\n"
+    )
+
+
+def test_a_file_of_a_members_making_stops_no_service(state: Path) -> None:
+    """Whose directory it is may be the daemon; so may whose file it is."""
+    os.chown(state / "jobd.db", STRANGER, GROUP)
+    refuse_others(state / "jobd.db")
+    with stranger(GROUP):
+        refuse_others(state / "jobd.db")
 
 
 def test_a_directory_that_cannot_be_made_is_named(

@@ -2,8 +2,14 @@
 
 import signal
 import sqlite3
+import sys
 from itertools import pairwise
+from pathlib import Path
 
+import pytest
+
+from jobd.daemon.handlers import load_handlers
+from jobd.errors import HandlersError
 from tests.daemon.harness import House
 
 FLAKY = """
@@ -50,6 +56,19 @@ def test_a_module_without_handlers_and_one_that_is_not_there(house: House) -> No
     daemon = house.launch(module="absent")
     assert daemon.exit_status() == 78
     assert "absent" in daemon.stderr
+
+
+def test_a_directory_that_only_others_see_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a home directory is, in which the service may not look: explain tells this line."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    hidden = str(tmp_path / "hidden")
+    with pytest.raises(HandlersError) as refusal:
+        load_handlers(["absent"], [str(tmp_path), hidden])
+    first = str(refusal.value).partition("\n")[0]
+    assert f"ModuleNotFoundError, and this process cannot look into {hidden} (as the user" in first
+    assert "a service sees no home directory" in first
 
 
 def test_a_drifted_schema_is_refused_by_name(house: House) -> None:

@@ -22,6 +22,7 @@ sys.path.insert(0, "/run/trial/source")
 
 from tests.systemd.service import (
     DB,
+    JOBD,
     SOURCE,
     STATE,
     Journal,
@@ -158,6 +159,13 @@ def a_member_may_enqueue_while_it_is_stopped(journal: Journal) -> None:
     job_id = int(as_user("alice", "/opt/jobd/venv/bin/python", "-c", holder))
     owners = {path.owner() for path in STATE.glob("jobd.db-*")}
     assert owners == {"alice"}
+    for words in (("explain", str(job_id)), ("doctor",), ("health",)):
+        told = as_user("alice", "sh", "-c", '"$@" || :', "sh", JOBD, *words)
+        assert "sudo systemctl start jobd\n" in told, told
+        assert "jobd run" not in told, told
+    for name in ("alice", "root"):
+        assert "belongs to user jobd" in jobd("run", user=name, expect=78)
+    assert {path.owner() for path in STATE.glob("jobd.db*")} == {"alice", "jobd"}
     systemctl("start", "jobd")
     assert ended(job_id)["result"] == 2
 
