@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from jobd import clock
@@ -39,7 +38,7 @@ def by_log(args: argparse.Namespace) -> tuple[Health, dict[str, str]]:
         clock.now_ms(), round(1000 * config.timing.heartbeat),
         None if max_age is None else round(1000 * max_age),
     )
-    problems = [replace(each, next_command=start) if start and each.cause == "stopped" else each
+    problems = [each._replace(next_command=start) if start and each.cause == "stopped" else each
                 for each in health.problems]
     return Health(problems, health.about), {"log": name}
 

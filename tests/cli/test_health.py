@@ -13,6 +13,7 @@ import pytest
 
 from jobd import clock
 from jobd.store.daemon_lock import DaemonLock
+from jobd.store.in_force import InForce, keep
 from tests.cli.conftest import Store
 from tests.cli.pty_terminal import argv
 
@@ -169,6 +170,16 @@ def test_the_log_of_the_configuration_is_the_default(
     log.write_text(beat(1))
     monkeypatch.setenv("JOBD_LOG_FILE", str(log))
     assert jobd("health", "--from-log")[0] == 0
+
+
+def test_a_service_that_stopped_is_started_by_its_manager(
+    jobd: Jobd, path: Path, tmp_path: Path
+) -> None:
+    """By the log alone too: the last daemon noted which service it was."""
+    keep(path, InForce(7, None, "", {}, [], {}, "jobd.service"))
+    (tmp_path / "log").write_text(said("daemon.stopped", 1, exit_status=0))
+    status, out, _ = jobd("health", "--from-log", str(tmp_path / "log"))
+    assert (status, out.split()[-4:]) == (69, ["sudo", "systemctl", "start", "jobd"])
 
 
 def test_a_missing_log_is_named(jobd: Jobd, tmp_path: Path) -> None:
