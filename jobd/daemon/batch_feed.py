@@ -58,7 +58,7 @@ class BatchFeed:
 
     def _stop_or_end(self, db: sqlite3.Connection, batch: OpenBatch, now: int) -> bool:
         """Whether anything was changed."""
-        reason = stop_reason(batch)
+        reason = None if batch.is_brought_back else stop_reason(batch)
         if reason is not None:
             batch_moves.end_as(db, batch.id, BatchStatus.FAILED, reason, now)
             self.stopped = True

@@ -49,6 +49,11 @@ class OpenBatch(NamedTuple):
         return self.sealed_at is not None and self.ended_items >= self.total_items
 
     @property
+    def is_brought_back(self) -> bool:
+        """Whether someone is still taking its failed items back: the count is that of the past."""
+        return self.run > 1 and self.sealed_at is None
+
+    @property
     def goes_on(self) -> bool:
         """Whether more of its items may begin."""
         return self.status != "paused" and self.ends_as is None and self.sealed_up_to > 0

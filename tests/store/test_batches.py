@@ -176,6 +176,23 @@ def test_the_last_item_ends_its_batch_once_for_each_run(db: sqlite3.Connection) 
     assert (batch_reading.get(db, batch)["run"], told(db)) == (2, 2)
 
 
+def test_failures_of_the_past_are_not_judged_while_they_are_taken_back(
+    db: sqlite3.Connection,
+) -> None:
+    """Between the slices of a retry the old count would stop the batch again."""
+    batch = made(db, 1)
+    (job,) = heads(db)
+    fail(db, job)
+    batch_moves.finish(db, batch, NOW)
+    batch_requests.retry(db, batch, NOW, "ann", cancelled=False)
+    (found,) = batch_feed.open_batches(db)
+    assert (found.failed_items, found.is_brought_back) == (1, True)
+    batch_requests.retry_slice(db, batch, 0, cancelled=False)
+    batches.let_go(db, batch, NOW)
+    (found,) = batch_feed.open_batches(db)
+    assert (found.failed_items, found.is_brought_back) == (0, False)
+
+
 def test_a_plain_retry_of_an_item_opens_its_batch_again(db: sqlite3.Connection) -> None:
     """`jobd retry ID` and `jobd cancel ID` keep all of it right."""
     batch = made(db, 1)
