@@ -207,13 +207,15 @@ class _Counted(Protocol):
     @property
     def failed_items(self) -> int: ...
     @property
+    def failed_before(self) -> int: ...
+    @property
     def ends_as(self) -> str | None: ...
 
 
 def stop_reason(batch: _Counted) -> str | None:
     """Why its failed items stop a batch; None when they do not, or it is ending already."""
-    failed, total = batch.failed_items, batch.total_items
-    if batch.ends_as or not failed or batch.error_handling == ErrorHandling.CONTINUE:
+    failed, total = batch.failed_items - batch.failed_before, batch.total_items
+    if batch.ends_as or failed <= 0 or batch.error_handling == ErrorHandling.CONTINUE:
         return None
     share = batch.stop_after_percent
     if share is not None:

@@ -24,7 +24,7 @@ class BatchFeed:
 
     def __init__(self, crew: Crew) -> None:
         self.busy = False
-        """There is more to cancel at once."""
+        """There is more to do for batches at once: to cancel, or to tell."""
         self.has_more = False
         """The last line had room for no more items of a batch."""
         self.stopped = False
@@ -41,6 +41,10 @@ class BatchFeed:
     def notice(self, db: sqlite3.Connection) -> None:
         """Other processes have written: see whether a batch is open."""
         self._active = bool(self._open) or batch_feed.any_open(db)
+        if self._active:
+            # A pause is to be told at once, also where every worker is busy for hours.
+            now = [_stand(each) for each in batch_feed.open_batches(db)]
+            self.busy |= now != [_stand(each) for each in self._open]
 
     def settle(self, db: sqlite3.Connection, now: int) -> None:
         """After the outcomes are written: stop what has failed too often, end what is at its end,
@@ -137,3 +141,8 @@ class BatchFeed:
         if self._active:
             self._report.committed()
             self._active = bool(self._open)
+
+
+def _stand(batch: OpenBatch) -> tuple[object, ...]:
+    """What others change of a batch that is open."""
+    return batch.id, batch.status, batch.run, batch.ends_as, batch.sealed_at

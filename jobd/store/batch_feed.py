@@ -23,6 +23,8 @@ class OpenBatch(NamedTuple):
     completed_items: int
     successful_items: int
     failed_items: int
+    failed_before: int
+    """Of these, how many failed in earlier runs and were left as they are."""
     cancelled_items: int
     concurrent_processing: int | None
     error_handling: str

@@ -63,8 +63,9 @@ def _due(batch: Record) -> tuple[str, ...]:
     return ("on_failure" if failed else "on_success", "on_end")
 
 
-def reopen(db: sqlite3.Connection, batch_id: int, now: int) -> None:
-    """Begin another run of a batch that had ended; one that is open stays as it is.
+def reopen(db: sqlite3.Connection, batch_id: int, now: int) -> bool:
+    """Begin another run of a batch that had ended; one that is open stays as it is, and false
+    is returned.
 
     Raises:
         NotFound, Refused: there is no such batch, it is ending, or another of its name is open.
@@ -73,7 +74,7 @@ def reopen(db: sqlite3.Connection, batch_id: int, now: int) -> None:
     if batch["status"] in OPEN:
         if batch["ends_as"]:
             raise Refused(f"batch {batch['name']} is ending; wait until it has")
-        return
+        return False
     if batch["sealed_at"] is None:
         raise Refused(f"batch {batch['name']} is being deleted")
     held = find(db, batch["name"])
@@ -83,6 +84,17 @@ def reopen(db: sqlite3.Connection, batch_id: int, now: int) -> None:
         """UPDATE batch_jobs SET status = 'processing', run = run + 1, completed_at = NULL,
         ends_as = NULL, end_reason = NULL, updated_at = :now WHERE id = :id""",
         {"id": batch_id, "now": now},
+    )
+    return True
+
+
+def forgive(db: sqlite3.Connection, batch_id: int, *, reopened: bool) -> None:
+    """After an item was brought back: what failed in an earlier run does not stop this one."""
+    db.execute(
+        """UPDATE batch_jobs SET failed_before =
+            CASE WHEN :reopened THEN failed_items ELSE min(failed_before, failed_items) END
+        WHERE id = :id""",
+        {"id": batch_id, "reopened": reopened},
     )
 
 

@@ -109,7 +109,9 @@ def retry(
     if batch["sealed_at"] is None:
         raise Refused(f"someone is adding items to batch {batch['name']}")
     reopen(db, batch_id, now)
-    db.execute("UPDATE batch_jobs SET sealed_at = NULL WHERE id = ?", (batch_id,))
+    db.execute(
+        "UPDATE batch_jobs SET sealed_at = NULL, failed_before = 0 WHERE id = ?", (batch_id,)
+    )
     _record(db, now, actor, "retry", batch)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from jobd.core.lifecycle import CANCEL, REVIVE, JobStatus, Move, Request, answer
 from jobd.errors import Refused
 from jobd.store.actions import record_action
-from jobd.store.batch_moves import finish, reopen
+from jobd.store.batch_moves import finish, forgive, reopen
 from jobd.store.verbs import UNCOMMON, quoted
 
 REVIVED = f"""
@@ -92,15 +92,18 @@ def _revive(
     ).fetchone()
     if holder is not None:
         return f"its unique key is held by job {holder[0]}"
+    reopened = False
     if batch_id is not None:
         try:
-            reopen(db, batch_id, now)
+            reopened = reopen(db, batch_id, now)
         except Refused as error:
             return str(error)
     db.execute(
         f"UPDATE job_queue SET {REVIVED} WHERE {_guard(REVIVE)} AND execution_over = 1",
         {"id": job_id},
     )
+    if batch_id is not None:
+        forgive(db, batch_id, reopened=reopened)
     return None
 
 

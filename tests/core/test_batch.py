@@ -77,10 +77,14 @@ def test_a_callback_is_told_which_batch_ended() -> None:
     ({"error_handling": "limit", "stop_after_percent": 10.0, "failed_items": 9}, False),
     ({"error_handling": "limit", "stop_after_percent": 10.0, "failed_items": 10}, True),
     ({"error_handling": "stop", "failed_items": 1, "ends_as": "cancelled"}, False),
+    ({"error_handling": "stop", "failed_items": 4, "failed_before": 4}, False),
+    ({"error_handling": "stop", "failed_items": 5, "failed_before": 4}, True),
+    ({"error_handling": "stop", "failed_items": 3, "failed_before": 4}, False),
 ])
 def test_failed_items_stop_a_batch_at_its_limit(batch: dict[str, Any], stops: bool) -> None:
     """Not before, and not one that is ending already."""
-    rest = {"stop_after": None, "stop_after_percent": None, "total_items": 100, "ends_as": None}
+    rest = {"stop_after": None, "stop_after_percent": None, "total_items": 100, "ends_as": None,
+            "failed_before": 0}
     assert (stop_reason(SimpleNamespace(**rest | batch)) is not None) is stops
 
 

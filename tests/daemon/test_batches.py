@@ -129,6 +129,19 @@ def test_failed_items_stop_their_batch(house: House) -> None:
     assert callbacks(house) == [(batch.id, 1), (batch.id, 2)]
 
 
+def test_an_item_of_a_stopped_batch_runs_again_alone(house: House) -> None:
+    """What failed before does not stop the run of what is brought back now."""
+    batch = house.queue.batch("b", "picky", ({"n": n} for n in (3, 6, 7, 8)), concurrency=1,
+                              error_handling="stop")
+    daemon = house.start("--workers", "1")
+    assert finished(daemon, batch)["cancelled_items"] == 3
+    third = house.rows("SELECT job_id FROM batch_items WHERE position = 3")[0]["job_id"]
+    house.cli("retry", str(third))
+    assert finished(daemon, batch, run=2)["successful_items"] == 1
+    assert house.status(third) == "completed"
+    check_counters(house, batch)
+
+
 def test_a_pause_lets_items_finish_and_outlives_the_daemon(house: House) -> None:
     """Nothing more begins until the batch is resumed, also after a restart."""
     gate = house.gate("open")

@@ -18,6 +18,7 @@ CREATE TABLE batch_jobs (
     completed_items INTEGER NOT NULL DEFAULT 0,
     successful_items INTEGER NOT NULL DEFAULT 0,
     failed_items INTEGER NOT NULL DEFAULT 0,
+    failed_before INTEGER NOT NULL DEFAULT 0 CHECK (failed_before >= 0),
     cancelled_items INTEGER NOT NULL DEFAULT 0,
     tier TEXT,
     shared_parameters TEXT NOT NULL DEFAULT '{}',
