@@ -74,6 +74,8 @@ class LogWriter:
                 self._idle = True
                 while not self._lines and not self._stopping:
                     self._room.wait()
+                    # A late call for a line that is written already took it away.
+                    self._idle = True
                 self._idle = False
             if self._lines:
                 self._write_some()

@@ -1,12 +1,16 @@
 """The log as a contract: one outcome line per attempt, no forged lines, and nobody waits for it."""
 
 import fcntl
+import os
 import time
 from collections import Counter
 
 import pytest
 
+from jobd.daemon.log_writer import LogWriter
 from tests.daemon.harness import House
+
+MUCH_LATER = 10.0
 
 OUTCOMES = ("job.completed", "job.retry_scheduled", "job.dead_lettered", "job.failed",
             "job.cancelled", "job.released", "job.snoozed")
@@ -205,3 +209,28 @@ def test_a_closed_standard_output_does_not_stop_the_pool(logged: House) -> None:
         assert logged.queue.wait(job_id, timeout=10)["status"] == "completed"
     assert time.monotonic() - started < 8
     assert daemon.stop() == 0
+
+
+def test_a_late_call_to_write_loses_no_line() -> None:
+    """A thread that is held up between its look and its call wakes the writer for nothing; the
+    next line is written all the same."""
+    reading, writing = os.pipe()
+    writer = LogWriter(writing)
+    writer.start()
+    writer.write("first")
+    assert os.read(reading, 100) == b"first\n"
+    _until_idle(writer)
+    writer._idle = False
+    with writer._room:
+        writer._room.notify_all()
+    _until_idle(writer)
+    writer.write("second")
+    assert os.read(reading, 100) == b"second\n"
+    writer.stop(MUCH_LATER)
+    os.close(reading)
+
+
+def _until_idle(writer: LogWriter) -> None:
+    deadline = time.monotonic() + MUCH_LATER
+    while not writer._idle:
+        assert time.monotonic() < deadline

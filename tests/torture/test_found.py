@@ -15,6 +15,7 @@ import pytest
 from jobd import Queue
 from jobd.core.config import Config
 from jobd.core.new_job import new_job
+from jobd.daemon.batch_feed import BatchFeed
 from jobd.daemon.frames import Frames
 from jobd.daemon.hand import Hand
 from jobd.daemon.kept_code import BEGIN, handed
@@ -66,7 +67,7 @@ def test_a_claim_that_is_just_committed_is_known() -> None:
                                 attempt=lambda job, _: SimpleNamespace(job=job))
     pool: Any = SimpleNamespace(size=1, hand_over=lambda _: None)
     hand = Hand(pool, crew)
-    claimed, _ = hand.claim(db, (1, 0), "1-aa", 2)
+    claimed, _ = hand.claim(db, (1, 0), BatchFeed(crew), "1-aa", 2)
     before = hand.known()
     hand.take(db, claimed, 0.0)
     assert before == hand.known() == {job_id}
