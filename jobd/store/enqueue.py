@@ -62,15 +62,21 @@ def enqueue(db: sqlite3.Connection, new: NewJob, now: int) -> tuple[int, bool]:
     if new[2:] == _WITHOUT_OPTIONS:
         # The common case, at half the cost: a statement pays for each value that it binds.
         # Python 3.12 before 3.12.4 takes ?1 for a name, and warns.
-        return db.execute(_PLAIN, (new[0], new[0], new[1], now)).lastrowid or 0, True
+        return _made(db.execute(_PLAIN, (new[0], new[0], new[1], now))), True
     values = {**new._asdict(), "now": now}
     if new.unique_key is None and new.request_id is None:
-        return db.execute(_ONE, values).lastrowid or 0, True
+        return _made(db.execute(_ONE, values)), True
     rows = db.execute(_ONE_WITH_KEY, values).fetchall()
     if rows:
         return rows[0][0], True
     keys = {"request_id": new.request_id, "unique_key": new.unique_key}
     return db.execute(_HOLDER, keys).fetchone()[0], False
+
+
+def _made(cursor: sqlite3.Cursor) -> int:
+    made = cursor.lastrowid
+    assert made is not None  # noqa: S101 - an INSERT that did not raise made a row
+    return made
 
 
 def enqueue_many(
