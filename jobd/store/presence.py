@@ -13,6 +13,8 @@ from jobd.store.kernel_locks import LIST, flocks, holder, write_lock_holder
 
 HELD_FOR = 1.0
 LOOK_EVERY = 0.02
+SET_BACK_MS = 10_000
+"""A sign of life from further ahead than this shows that the clock was set back."""
 _STATES = {"T": Halt.SIGNAL, "t": Halt.DEBUGGER}
 _GROUPS = Path("/sys/fs/cgroup")
 
@@ -113,9 +115,12 @@ def _is_frozen(group: Path) -> bool:
 
 
 def silent_ms(database: Path, now: int) -> int | None:
-    """The age of the last sign of life; None when the clock was set back since."""
+    """The age of the last sign of life; None when the clock was set back since.
+
+    A sign given between the reading of `now` and this look is no such thing: it is new.
+    """
     try:
         age = now - os.stat(lock_path(database)).st_mtime_ns // 1_000_000
     except OSError:
         return None
-    return age if age >= 0 else None
+    return max(0, age) if age >= -SET_BACK_MS else None
