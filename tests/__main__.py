@@ -7,8 +7,10 @@ by one and the longest first, the quick directories whole.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -51,11 +53,15 @@ def units() -> list[Unit]:
 
 
 def run(unit: Unit, options: list[str]) -> Unit:
-    """One pytest in a process of its own."""
-    began = time.monotonic()
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, unit.name]
+    """One pytest in a process of its own, with a directory of its own: by themselves they would
+    tidy away each other's. That of a failure stays."""
+    began, own = time.monotonic(), tempfile.mkdtemp(prefix="jobd-tests-")
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+            f"--basetemp={own}/t", *options, unit.name]
     done = subprocess.run(argv, cwd=HERE.parent, stdin=subprocess.DEVNULL, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode == 0:
+        shutil.rmtree(own, ignore_errors=True)
     return Unit(unit.path, done.returncode, time.monotonic() - began, done.stdout)
 
 

@@ -345,11 +345,14 @@ class House:
         """Look with each heartbeat whether every job has ended; False when the daemon died."""
         until, beat = time.monotonic() + deadline, None
         while daemon.process.poll() is None:
-            if not self.rows(f"SELECT id FROM job_queue WHERE status IN {LIVE} LIMIT 1"):
+            if self.all_ended():
                 return True
             assert time.monotonic() < until, daemon.account()
             beat = daemon.next_beat(beat)
         return False
+
+    def all_ended(self) -> bool:
+        return not self.rows(f"SELECT id FROM job_queue WHERE status IN {LIVE} LIMIT 1")
 
     def status(self, job_id: int) -> str:
         return str(self.job(job_id)["status"])

@@ -43,13 +43,13 @@ while True:
 
 def test_many_threads_share_one_queue(house: House) -> None:
     """Sixteen threads, one Queue: every job is there once, and every one runs."""
-    daemon = house.start("--workers", "2")
+    daemon, queue = house.start("--workers", "2"), house.queue
     ids: list[int] = []
     problems: list[BaseException] = []
 
     def produce() -> None:
         try:
-            ids.extend([house.enqueue("quick") for _ in range(25)])
+            ids.extend([queue.enqueue("quick") for _ in range(25)])
         except BaseException as error:
             problems.append(error)
 

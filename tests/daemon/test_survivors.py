@@ -13,7 +13,8 @@ from tests.daemon.villain import Villain, until
 
 KILL_GRACE = 0.15
 SLACK = 1.5
-"""What the machine may add: twenty interpreters start and end on two cores."""
+"""What the machine may add: twenty interpreters end on two cores; more where it is so busy that
+they took longer to start."""
 
 
 @pytest.fixture
@@ -49,10 +50,12 @@ def test_twenty_commands_of_a_killed_daemon_are_ended_and_run_again(
 ) -> None:
     """Programs with children in sessions of their own: none is left in time, none overlaps."""
     first = house.start("--workers", "20")
+    began = time.monotonic()
     ids = [villain.exec("once", kind, "sleep") for _ in range(20)]
     villain.wait_up(40)
+    starting = time.monotonic() - began
     second, took = restarted(house, villain, "--workers", "4")
-    assert took < KILL_GRACE + 1 + SLACK
+    assert took < KILL_GRACE + 1 + max(SLACK, starting)
     second.wait_for_all("job.completed", ids)
     check_rescued(house, villain, ids)
     assert first.pid != second.pid
@@ -142,9 +145,11 @@ def test_a_command_whose_start_was_not_yet_on_disk_is_ended_too(
     words = ("once", f"only-with={house.root}/locked", "sleep")
     pairs = [pair for _ in range(10)
              for pair in (("locker", {}), ("exec", {"argv": villain.argv(*words)}))]
-    ids = house.queue.enqueue_many([("quick", {})] * 400 + pairs)
-    daemon = house.start("--workers", "1")
-    villain.wait_up(1)
+    daemon, ids = house.start("--workers", "1"), []
+    while not villain.ups():
+        # Where the machine is so busy that jobs are not short, nothing is buffered: once more.
+        ids += house.queue.enqueue_many([("quick", {})] * 400 + pairs)
+        until(lambda: villain.ups() or house.all_ended())
     running = house.rows("SELECT id, started_at FROM job_queue WHERE status = 'running' AND id = ?",
                          int(villain.notes("up")[0][0]))
     assert [row["started_at"] for row in running] == [None]

@@ -54,6 +54,7 @@ def test_what_was_acknowledged_survives_a_power_cut(house: House) -> None:
                                         stdout=subprocess.PIPE)
             told = Lines(producer.stdout, int)
             assert told.first(bool, 30 + 50 * cut, 20) is not None
+            daemon.wait_for("job.completed")
             daemon.freeze()
             freeze(producer)
             cut_at = house.root / f"cut{cut}"
