@@ -66,6 +66,16 @@ class Interruption:
             if self.pending and attempt is not None:
                 self._interrupt(attempt)
 
+    @contextmanager
+    def instead(self) -> Iterator[None]:
+        """Stopped out of this block is the interruption: its handler tidies up undisturbed."""
+        try:
+            yield
+        except Stopped:
+            if threading.current_thread() is threading.main_thread():
+                self._attempt = None
+            raise
+
     def _arrived(self, _number: int, _frame: object) -> None:
         if self._idle:
             os._exit(TERMINATED)

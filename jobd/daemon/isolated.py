@@ -70,6 +70,14 @@ class IsolatedContext(JobContext):
         super().progress(done, total, message)
         self._control.report_progress()
 
+    def check(self) -> None:
+        with self._interruption.instead():
+            super().check()
+
+    def sleep(self, seconds: float) -> None:
+        with self._interruption.instead():
+            super().sleep(seconds)
+
     def keep(self, stream: str, data: bytes, *, flush: bool = False) -> None:
         with self._interruption.held():
             super().keep(stream, data, flush=flush)

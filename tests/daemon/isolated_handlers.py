@@ -98,6 +98,15 @@ def heeds(how: str):
     finally:
         (ROOT / "reason").write_text(str(me.stopping.reason))
 
+@job("tidies")
+def tidies(number: int):
+    try:
+        jobd.current_job().sleep(60)
+    finally:
+        for _ in range(30):
+            time.sleep(0.005)
+        (ROOT / f"tidied-{number}").touch()
+
 @job("will_not")
 def will_not():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -138,7 +138,7 @@ def test_a_program_runs_out_of_a_process(house: House, daemon: RunningDaemon) ->
 def test_a_deadline_ends_whatever_runs(house: House, how: str) -> None:
     """Even a tight loop: timeout, then decided, no zombie, and the only slot is free at once."""
     house.handlers(HANDLERS)
-    daemon = house.start("--workers", "1", pool__isolation="process")
+    daemon = house.start("--workers", "1", pool__isolation="process", timing__kill_grace="10s")
     job_id = house.enqueue("heeds", {"how": how}, timeout=0.3, max_retries=0)
     daemon.wait_for("job.timed_out", job_id=job_id)
     ended = daemon.wait_for("job.dead_lettered", job_id=job_id, failure_type="timeout")
@@ -149,6 +149,15 @@ def test_a_deadline_ends_whatever_runs(house: House, how: str) -> None:
     assert result(house, daemon, "returns") == 1
     assert daemon.events("job.zombified") == []
     assert len(children(daemon.pid)) == 1
+
+
+def test_a_handler_that_was_stopped_tidies_up_undisturbed(house: House) -> None:
+    """Whether `sleep` or SIGTERM raised Stopped first, the other does not do so once more."""
+    house.handlers(HANDLERS)
+    daemon = house.start("--workers", "8", pool__isolation="process", timing__kill_grace="10s")
+    ids = [house.enqueue("tidies", {"number": n}, timeout=0.3, max_retries=0) for n in range(24)]
+    daemon.wait_for_all("job.dead_lettered", ids)
+    assert {path.name for path in house.root.glob("tidied-*")} == {f"tidied-{n}" for n in range(24)}
 
 
 def test_a_handler_that_looks_may_still_finish(house: House, daemon: RunningDaemon) -> None:
