@@ -31,9 +31,11 @@ def pause(seconds: float) -> None:
     select.select([], [], [], seconds)
 
 
+@lru_cache(maxsize=256)
 def iso(at_ms: int | None) -> str | None:
     """ISO 8601 in UTC with milliseconds, as every face shows a time.
 
+    Kept, because jobs that are claimed together share a time, and short ones begin in the same.
     Values outside what a calendar can show (years 1 to 9999) come back as the number itself.
     """
     if at_ms is None:
@@ -47,7 +49,6 @@ def iso(at_ms: int | None) -> str | None:
 
 @lru_cache(maxsize=64)
 def _second(at: int) -> str:
-    """Kept, because a busy log has thousands of lines in each second."""
     return datetime.fromtimestamp(at, UTC).isoformat().removesuffix("+00:00")
 
 

@@ -56,6 +56,15 @@ def logger() -> Any:
     return structlog.get_logger()
 
 
+def json_lines() -> Write | None:
+    """Where whole lines go that are JSON already; None where lines are something else."""
+    config = structlog.get_config()
+    if config["processors"][-1] is not _json:
+        return None
+    write: Write = config["logger_factory"]().msg
+    return write
+
+
 def job_logger(keys: Mapping[str, Any], keep: Write) -> Any:
     """A logger for a handler: what it logs becomes `job.logged` with the job's keys.
 

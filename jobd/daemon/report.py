@@ -10,6 +10,7 @@ from jobd import clock
 from jobd.core.job import Job, Succeeded
 from jobd.core.lifecycle import LOSE, PARK, RELEASE, TIME_OUT, JobStatus, Move
 from jobd.daemon.attempt import Attempt, Ended
+from jobd.daemon.completed_lines import log_completed
 from jobd.daemon.ledger import still_executing
 from jobd.daemon.meter import Meter
 from jobd.daemon.turn import Applied, Settled, Verdict
@@ -24,16 +25,6 @@ _LEVELS: Mapping[JobStatus, str] = {
     JobStatus.DEAD_LETTER: "error",
     JobStatus.FAILED: "error",
 }
-
-
-def _log_completed(log: Any, ended: Ended, enqueued: list[int]) -> None:
-    attempt = ended.attempt
-    extra = {"enqueued": enqueued} if enqueued else {}
-    log.info(
-        "job.completed", **_keys(attempt), status="completed",
-        claimed_at=clock.iso(attempt.job.claimed_at), started_at=clock.iso(attempt.started_at),
-        duration_ms=round(ended.duration * 1000, 3), **extra,
-    )
 
 
 class Report:
@@ -58,9 +49,7 @@ class Report:
         self.finished += len(applied.completed)
         # One logger for them all: it asks for the level in force each time it is made.
         log = self.log.bind()
-        if log.is_enabled_for(logging.INFO):
-            for ended, enqueued in applied.completed:
-                _log_completed(log, ended, enqueued)
+        log_completed(log, applied.completed)
         for verdict in applied.verdicts:
             self._verdict(verdict)
         for settled in applied.settled:
