@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from jobd.batch_queue import Batch
     from jobd.core.batch import Item
     from jobd.core.current import current_job
-    from jobd.core.job import Fail, JobId, Retry, Snooze, Stopped
+    from jobd.core.job import Fail, Retry, Snooze, Stopped
     from jobd.core.lifecycle import FailureType, JobStatus
+    from jobd.core.new_job import JobId
     from jobd.core.registry import job
     from jobd.queue import Queue
 
@@ -38,8 +39,9 @@ _HOMES = {
     "jobd.batch_queue": ("Batch",),
     "jobd.core.batch": ("Item",),
     "jobd.core.current": ("current_job",),
-    "jobd.core.job": ("Fail", "JobId", "Retry", "Snooze", "Stopped"),
+    "jobd.core.job": ("Fail", "Retry", "Snooze", "Stopped"),
     "jobd.core.lifecycle": ("FailureType", "JobStatus"),
+    "jobd.core.new_job": ("JobId",),
     "jobd.core.registry": ("job",),
     "jobd.queue": ("Queue",),
 }

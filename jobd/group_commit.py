@@ -1,7 +1,7 @@
 """Group commit without a thread: what is handed in while one call writes is written together.
 
-A call puts its jobs into a line. Whoever finds nobody writing writes all that stands in it, wakes
-those it wrote for, and then the first who came meanwhile, to do the same for the next.
+Whoever finds nobody writing writes. Who comes meanwhile puts his jobs into a line, and the first of
+those writes all that stands in it, wakes those it wrote for, and then the first of the next.
 """
 
 import sqlite3
@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from jobd import errors
@@ -39,11 +40,11 @@ class Submission:
 class GroupCommit:
     """The line of calls before one database.
 
-    `write` stores the jobs of many submissions in one transaction and fills in their ids; a
-    sqlite3.IntegrityError from it makes each be tried alone.
+    `write` stores jobs in one transaction and returns their ids, in order; when it raises
+    sqlite3.IntegrityError for the jobs of many calls, each call is tried alone.
     """
 
-    def __init__(self, write: Callable[[list[Submission]], None]) -> None:
+    def __init__(self, write: Callable[[list[Any]], list[Any]]) -> None:
         self._write = write
         self._writing = threading.Lock()
         self._line: deque[Submission] = deque()
@@ -54,7 +55,15 @@ class GroupCommit:
         Raises:
             OutcomeUnknown: whoever wrote them was interrupted. Anything that `write` raises.
         """
-        mine = Submission(jobs)
+        if self._line or self._writing.locked():
+            return self._in_line(Submission(jobs))
+        try:
+            with self._writing:
+                return self._write(jobs)
+        finally:
+            self._wake_next()
+
+    def _in_line(self, mine: Submission) -> list[Any]:
         self._line.append(mine)
         try:
             while not mine.done:
@@ -76,8 +85,12 @@ class GroupCommit:
             if not mine.done:
                 self._write_all(mine)
         # Only now: whoever is woken must find nobody writing.
-        with suppress(IndexError):
-            self._line[0].wake()
+        self._wake_next()
+
+    def _wake_next(self) -> None:
+        if self._line:
+            with suppress(IndexError):  # its call was interrupted meanwhile
+                self._line[0].wake()
 
     def _write_all(self, mine: Submission) -> None:
         batch: list[Submission] = []
@@ -95,8 +108,9 @@ class GroupCommit:
         _end(batch)
 
     def _write_or_fail(self, batch: list[Submission]) -> None:
+        jobs = batch[0].jobs if len(batch) == 1 else [job for each in batch for job in each.jobs]
         try:
-            self._write(batch)
+            ids = iter(self._write(jobs))
         except sqlite3.IntegrityError as error:
             if len(batch) == 1:
                 batch[0].error = error
@@ -106,6 +120,9 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 - each waiting call raises it itself
             for submission in batch:
                 submission.error = error
+        else:
+            for submission in batch:
+                submission.ids = list(islice(ids, len(submission.jobs)))
 
 
 def _end(batch: Iterable[Submission], error: BaseException | None = None) -> None:

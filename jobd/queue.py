@@ -11,11 +11,10 @@ from typing import Any
 from jobd import clock, errors
 from jobd.actor import actor
 from jobd.batch_queue import Door
-from jobd.core.job import JobId
 from jobd.core.lifecycle import ENDED, JobStatus, Request
-from jobd.core.new_job import check_integer, new_job, new_jobs
+from jobd.core.new_job import JobId, NewJob, check_integer, new_job, new_jobs
 from jobd.core.shown import absent, shown
-from jobd.group_commit import GroupCommit, Submission
+from jobd.group_commit import GroupCommit
 from jobd.poke import Poker
 from jobd.store import enqueue as store_enqueue
 from jobd.store import reading, requests
@@ -96,7 +95,8 @@ class Queue(Door):
         Raises:
             BadInput: the job cannot be stored as it is; nothing was written.
         """
-        made = new_job(job_type, payload, options, clock.now_ms(), self.max_payload)
+        now = clock.now_ms() if options else 0  # for what counts from now
+        made = new_job(job_type, payload, options, now, self.max_payload)
         ids: list[JobId] = self._line.submit([made])
         return ids[0]
 
@@ -163,9 +163,8 @@ class Queue(Door):
             raise errors.Refused(f"{what} of job {job_id}: {replied.refusal}")
         return replied
 
-    def _write(self, batch: list[Submission]) -> None:
-        """Store what these calls hand in, in one transaction."""
-        jobs = batch[0].jobs if len(batch) == 1 else [job for each in batch for job in each.jobs]
+    def _write(self, jobs: list[NewJob]) -> list[JobId]:
+        """Store jobs in one transaction."""
         now = clock.now_ms()  # not later: delays count from the call
         with self._lock:
             database = self._database or self._opened()
@@ -175,12 +174,8 @@ class Queue(Door):
             except errors.DatabaseReplaced:
                 self._close()
                 raise
-            first = 0
-            for submission in batch:
-                last = first + len(submission.jobs)
-                submission.ids = [JobId(*made) for made in ids[first:last]]
-                first = last
             self._wrote(database, len(jobs))
+        return ids
 
     def _wrote(self, database: Database, jobs: int) -> None:
         """Tell the daemon, and mind the write-ahead log: so many jobs were written."""

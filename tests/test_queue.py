@@ -90,7 +90,8 @@ def test_the_id_says_whether_this_call_made_the_job(queue: Queue, key: str) -> N
 @pytest.mark.parametrize("created", [True, False])
 def test_an_id_is_an_integer(created: bool) -> None:
     """It counts, hashes and reads as one, and keeps what it knows when it is copied."""
-    job_id = JobId(7, created)
+    job_id = JobId(7)
+    job_id.created = created
     assert (job_id, hash(job_id), f"{job_id}", json.dumps(job_id)) == (7, hash(7), "7", "7")
     assert pickle.loads(pickle.dumps(job_id)).created is created
 

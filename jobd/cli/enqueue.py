@@ -14,7 +14,7 @@ from jobd.cli.options import settings
 from jobd.cli.streams import complain, telling
 from jobd.cli.table import print_json, printable
 from jobd.core.names import nearest
-from jobd.core.new_job import NewJob, new_job
+from jobd.core.new_job import JobId, NewJob, new_job
 from jobd.core.payload import parse_payload
 from jobd.errors import DONE, BadInput
 from jobd.poke import poke
@@ -74,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
             warning = unknown_type(db, new.job_type, strict=args.strict)
             if warning and args.strict:
                 raise BadInput(f"{warning}; nothing was stored")
-            job_id, created = enqueue(db, new, clock.now_ms())
+            job_id = enqueue(db, new, clock.now_ms())
         poke(found.db)
         warn_of_drift(found.db, database.connection)
-    report(args, job_id, created)
+    report(args, job_id)
     if warning:
         complain(f"{printable(warning)}; the job waits until one has")
     return DONE
@@ -157,14 +157,14 @@ def _decoded(content: bytes, where: str) -> str:
         raise BadInput(f"the payload in {where} is not UTF-8 at byte {error.start}") from None
 
 
-def report(args: argparse.Namespace, job_id: int, created: bool) -> None:
+def report(args: argparse.Namespace, job_id: JobId) -> None:
     """Print the id as the options ask; where it cannot be printed, standard error has it."""
-    with telling(f"job {job_id} is {'stored' if created else 'there already'}"):
+    with telling(f"job {job_id} is {'stored' if job_id.created else 'there already'}"):
         if args.json:
-            print_json({"id": job_id, "created": created})
+            print_json({"id": job_id, "created": job_id.created})
         elif args.print_id:
             print(job_id)
-        elif created:
+        elif job_id.created:
             print(f"enqueued job {job_id}")
         else:
             keys = {"unique key": args.unique, "request id": args.request_id}

@@ -58,11 +58,11 @@ def run(args: argparse.Namespace) -> int:
     new = new_job(EXEC, payload, job_options(args), clock.now_ms(), limit)
     with opened(found, create=True) as database:
         with database.transaction() as db:
-            job_id, created = enqueue(db, new, clock.now_ms())
+            job_id = enqueue(db, new, clock.now_ms())
         poke(found.db)
         warn_of_drift(found.db, database.connection)
         if not args.wait:
-            report(args, job_id, created)
+            report(args, job_id)
             return DONE
         try:
             follow(database, job_id)

@@ -98,18 +98,6 @@ class Failure:
     exit_status: int | None = None
 
 
-class JobId(int):
-    """The id of a job; `created` is False when the key already belonged to a job."""
-
-    created = True
-
-    def __new__(cls, value: int, created: bool = True) -> "JobId":
-        made = super().__new__(cls, value)
-        if not created:
-            made.created = False
-        return made
-
-
 @dataclass(frozen=True, slots=True)
 class Succeeded:
     """The handler returned: its result as JSON text, and the jobs it enqueued."""

@@ -33,6 +33,12 @@ class NewJob(NamedTuple):
     isolation: str | None = None
 
 
+class JobId(int):
+    """The id of a job; `created` is False when the key already belonged to a job."""
+
+    created = True
+
+
 def new_job(
     job_type: str,
     payload: Mapping[str, Any] | None,

@@ -1,7 +1,7 @@
 """What is logged of batches: what the dispatcher did to them, and what it saw others do."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -107,7 +107,7 @@ def _log_removed(batch: OpenBatch) -> None:
     logger().warning("batch.removed", **_keys(batch))
 
 
-def _log_finished(batch: Record, callbacks: list[int]) -> None:
+def _log_finished(batch: Record, callbacks: Sequence[int]) -> None:
     counts = {column: batch[column] for column in (
         "run", "total_items", "successful_items", "failed_items", "cancelled_items"
     )}

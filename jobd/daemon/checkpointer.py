@@ -14,12 +14,10 @@ from jobd.store.sizes import log_bytes
 ROWS_BETWEEN = 4_000
 QUIET_FOR = 1.0
 LONGEST_BETWEEN = 5.0
-PAGE = 4_096
-HELD_BACK_PAGES = (16 << 20) // PAGE
-HELD_BACK_FOR = 1.5
-"""A longer log, moved no further for so many seconds, is held back by a reader."""
 SHORTEST_BETWEEN = 0.25
 LONG_LOG = 16 << 20
+HELD_BACK_FOR = 1.5
+"""A longer log, moved no further for so many seconds, is held back by a reader."""
 
 
 class Checkpointer:
@@ -58,16 +56,16 @@ class Checkpointer:
         self._last = now
         self._last_write = now
         try:
-            pages, moved = self._writer.checkpoint_with(self._second)
+            length, moved = self._writer.checkpoint_with(self._second)
         except errors.DatabaseBusy:
             return  # someone writes; the next quiet moment will do
         except (errors.DatabaseFull, errors.DatabaseUnavailable) as error:
             self._report.checkpoint_failed(str(error), now)
             return
         self._report.checkpointed()
-        if pages == moved:
+        if length == moved:
             self._rows = 0
-        if pages == moved or moved != self._moved:
+        if length == moved or moved != self._moved:
             self._moved, self._held_since = moved, now
-        elif pages > HELD_BACK_PAGES and now - self._held_since >= HELD_BACK_FOR:
-            self._report.held_back(pages * PAGE, readers(self._writer.path), now)
+        elif length > LONG_LOG and now - self._held_since >= HELD_BACK_FOR:
+            self._report.held_back(length, readers(self._writer.path), now)

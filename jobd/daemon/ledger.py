@@ -121,11 +121,9 @@ class Ledger:
         return [each for each in ended
                 if each.attempt.job.id not in done or not isinstance(each.ending, Succeeded)]
 
-    def _enqueued(self, db: sqlite3.Connection, ended: Ended, now: int) -> list[int]:
+    def _enqueued(self, db: sqlite3.Connection, ended: Ended, now: int) -> Sequence[int]:
         new_jobs = ended.attempt.enqueued
-        if not new_jobs:
-            return []
-        return [job_id for job_id, _ in enqueue.enqueue_many(db, new_jobs, now)]
+        return enqueue.enqueue_many(db, new_jobs, now) if new_jobs else ()
 
     def _settle(
         self, db: sqlite3.Connection, ended: Sequence[Ended], now: int, applied: Applied

@@ -1,7 +1,7 @@
 """What goes into one transaction of the dispatcher, and what comes out of it."""
 
 import sqlite3
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from jobd.core.job import Row, Settlement
@@ -74,7 +74,7 @@ class Settled:
 class Applied:
     """What the transaction really changed; it is durable once the commit has returned."""
 
-    completed: list[tuple[Ended, list[int]]] = field(default_factory=list)
+    completed: list[tuple[Ended, Sequence[int]]] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
     late: list[Ended] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)

@@ -4,6 +4,7 @@ Every verb runs inside one `transaction()`.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from jobd.core.batch import callback_job
@@ -23,7 +24,7 @@ class Ended(NamedTuple):
     """A batch that ended: its row as it is now, and the jobs that were enqueued for that."""
 
     batch: Record
-    callbacks: list[int]
+    callbacks: Sequence[int]
 
 
 def end_as(
@@ -52,7 +53,7 @@ def finish(db: sqlite3.Connection, batch_id: int, now: int) -> Ended | None:
     batch = get(db, batch_id)
     told = {column: batch[column] for column in _TOLD}
     jobs = (callback_job(batch[each], told, now) for each in _due(batch) if batch[each])
-    return Ended(batch, [enqueue(db, job, now)[0] for job in jobs])
+    return Ended(batch, [enqueue(db, job, now) for job in jobs])
 
 
 def _due(batch: Record) -> tuple[str, ...]:

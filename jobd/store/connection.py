@@ -2,13 +2,11 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from jobd import clock, errors
 from jobd.store.access import no_access
-from jobd.store.complaints import is_busy, translated, translation
+from jobd.store.complaints import is_busy, translated
 from jobd.store.files import (
     UNSEEN,
     Identities,
@@ -17,15 +15,18 @@ from jobd.store.files import (
     directory_state,
     identities,
     replaced,
+    settled_state,
 )
+from jobd.store.transaction import KeepTrying, Transaction
 from jobd.store.turnstile import Turnstile
 
 APPLICATION_ID = 0x6A6F6264  # "jobd"; `file` and other programs read it in the header
 BUSY_TRIES_MS = 100
 BETWEEN_TRIES = 0.001
-WAL_PAGES = 1_200
-WAL_LIMIT = 32 + WAL_PAGES * (4_096 + 24)
-"""Bytes below which the write-ahead log is never cut: its header, and frames with theirs."""
+WAL_LIMIT = 5 << 20
+"""Bytes below which the write-ahead log is never cut."""
+WAL_GROWN = 4_800_000
+"""Bytes to which it is grown beforehand."""
 
 
 class Database:
@@ -71,10 +72,7 @@ class Database:
         version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
         return version
 
-    @contextmanager
-    def transaction(
-        self, keep_trying: Callable[[float], bool] | None = None
-    ) -> Iterator[sqlite3.Connection]:
+    def transaction(self, keep_trying: KeepTrying | None = None) -> Transaction:
         """BEGIN IMMEDIATE, in turn; COMMIT at the end, ROLLBACK on any error.
 
         `keep_trying(seconds)` is asked after each try of 100 ms that found the database locked;
@@ -86,21 +84,7 @@ class Database:
             SchemaChanged: the schema is not the one this connection was opened on.
             DatabaseFull, DatabaseUnavailable, OutcomeUnknown: what the disk said.
         """
-        # Written out: nested context managers would take as long as the statements.
-        db, turn = self.connection, self.turnstile.take()
-        try:
-            self._begin(keep_trying or _ten_seconds)
-            self._check_schema_version()
-            yield db
-            self.check_files()
-            db.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            raise translation(error, self.path) from error
-        finally:
-            # SQLite has rolled back by itself after a full disk and other I/O errors.
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            self.turnstile.leave(turn)
+        return Transaction(self, keep_trying or _ten_seconds)
 
     def check_files(self) -> None:
         """Refuse to go on when other files stand at the names of those that we have open.
@@ -111,9 +95,9 @@ class Database:
         Raises:
             DatabaseReplaced: they have been removed or replaced.
         """
-        place = directory_state(self._directory, clock.now_ns())
-        if place is not None and place == self.place:
+        if self.place is not None and directory_state(self._directory) == self.place:
             return
+        place = settled_state(self._directory, clock.now_ns())
         found = identities(self.path)
         known = self._files or found
         if replaced(known, found):
@@ -127,24 +111,25 @@ class Database:
     def checkpoint_with(self, second: "Database") -> tuple[int, int]:
         """Move the write-ahead log into the file on `second`, while nobody can commit.
 
-        Returns how many pages the log holds and how many of them are in the file now; the others
-        stay in the log, and nothing is lost.
+        Returns how many bytes of pages the log holds and how many of them are in the file now; the
+        others stay in the log, and nothing is lost.
 
         Raises:
             DatabaseBusy, DatabaseFull, DatabaseUnavailable: the log is as it was; try again later.
         """
         with translated(self.path), self.turnstile.turn():
-            self._begin(_at_once)
+            self.begin(_at_once)
             try:
                 _, frames, moved = second.connection.execute(
                     "PRAGMA wal_checkpoint(PASSIVE)"
                 ).fetchone()
             finally:
                 self.connection.execute("ROLLBACK")
-        return frames, moved
+        size: int = second.connection.execute("PRAGMA page_size").fetchone()[0]
+        return size * frames, size * moved
 
     def grow_wal(self) -> None:
-        """Make the write-ahead log as long as it may stay, so that commits overwrite it.
+        """Make the write-ahead log about as long as it may stay, so that commits overwrite it.
 
         Syncing a file that does not grow is about a third cheaper. The pages get there by
         spilling out of a cache that is too small for them, and are rolled back.
@@ -157,18 +142,19 @@ class Database:
         db.execute("PRAGMA cache_size = 10")
         try:
             with translated(self.path), self.turnstile.turn():
-                self._begin(_at_once)
+                self.begin(_at_once)
                 db.execute(
                     "INSERT INTO operator_actions (acted_at, actor, verb, detail) "
                     "VALUES (0, '', '', hex(zeroblob(?)))",
-                    (WAL_PAGES * 2_048,),
+                    (WAL_GROWN // 2,),
                 )
         finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             db.execute(f"PRAGMA cache_size = {cache_size}")
 
-    def _begin(self, keep_trying: Callable[[float], bool]) -> None:
+    def begin(self, keep_trying: KeepTrying) -> None:
+        """BEGIN IMMEDIATE, tried again while another connection writes."""
         began = None
         while True:
             try:
@@ -182,7 +168,8 @@ class Database:
             else:
                 return
 
-    def _check_schema_version(self) -> None:
+    def check_schema_version(self) -> None:
+        """Inside a transaction: SchemaChanged when somebody has migrated the database."""
         if self.schema_version is None:
             return
         version = self.user_version()

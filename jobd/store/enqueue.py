@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from jobd.core.new_job import NewJob
+from jobd.core.new_job import JobId, NewJob
 
 SLICE_JOBS = 10_000
 SLICE_BYTES = 32 << 20
@@ -53,46 +53,46 @@ _HOLDER = """
 """
 
 
-def enqueue(db: sqlite3.Connection, new: NewJob, now: int) -> tuple[int, bool]:
-    """Insert one job; returns its id and whether it was made by this call.
+def enqueue(db: sqlite3.Connection, new: NewJob, now: int) -> JobId:
+    """Insert one job; returns its id.
 
     A `request_id` that any kept job has, or a `unique_key` that a live job has, returns that
-    job's id instead.
+    job's id instead, which was not `created` by this call.
     """
     if new[2:] == _WITHOUT_OPTIONS:
         # The common case, at half the cost: a statement pays for each value that it binds.
         # Python 3.12 before 3.12.4 takes ?1 for a name, and warns.
-        return _made(db.execute(_PLAIN, (new[0], new[0], new[1], now))), True
+        return _made(db.execute(_PLAIN, (new[0], new[0], new[1], now)))
     values = {**new._asdict(), "now": now}
     if new.unique_key is None and new.request_id is None:
-        return _made(db.execute(_ONE, values)), True
+        return _made(db.execute(_ONE, values))
     rows = db.execute(_ONE_WITH_KEY, values).fetchall()
     if rows:
-        return rows[0][0], True
+        return JobId(rows[0][0])
     keys = {"request_id": new.request_id, "unique_key": new.unique_key}
-    return db.execute(_HOLDER, keys).fetchone()[0], False
+    holder = JobId(db.execute(_HOLDER, keys).fetchone()[0])
+    holder.created = False
+    return holder
 
 
-def _made(cursor: sqlite3.Cursor) -> int:
+def _made(cursor: sqlite3.Cursor) -> JobId:
     made = cursor.lastrowid
     assert made is not None  # noqa: S101 - an INSERT that did not raise made a row
-    return made
+    return JobId(made)
 
 
-def enqueue_many(
-    db: sqlite3.Connection, jobs: Sequence[NewJob], now: int
-) -> list[tuple[int, bool]]:
+def enqueue_many(db: sqlite3.Connection, jobs: Sequence[NewJob], now: int) -> list[JobId]:
     """Insert jobs in order; as `enqueue` for each."""
     if len(jobs) == 1:
         return [enqueue(db, jobs[0], now)]
     if any(each.unique_key or each.request_id for each in jobs):
         return [enqueue(db, new, now) for new in jobs]
-    made: list[tuple[int, bool]] = []
+    made: list[JobId] = []
     for part in _slices(jobs):
         _insert(db, part, now)
         # Within one transaction AUTOINCREMENT hands out consecutive ids, in the array's order.
         last: int = db.execute("SELECT last_insert_rowid()").fetchone()[0]
-        made += [(job_id, True) for job_id in range(last - len(part) + 1, last + 1)]
+        made += map(JobId, range(last - len(part) + 1, last + 1))
     return made
 
 

@@ -56,23 +56,30 @@ SETTLED = 20_000_000
 """Longer than any tick of a kernel's clock, in ns: so old, a time says that nothing came after."""
 
 
-def directory_state(directory: str, now_ns: int) -> Place | None:
+def directory_state(directory: str) -> Place | None:
     """A value that changes when a file in the directory is made, removed or renamed.
 
     One look at the directory says as much as one at each file, and is not only cheaper: a file
     whose times were asked for gets new ones with its next write (multigrain timestamps, Linux
-    6.13), and syncing the log then takes half as long again. None when the directory changed
-    so lately that it may do so again within one tick of its clock.
+    6.13), and syncing the log then takes half as long again.
     """
     try:
         found = os.stat(directory)
     except OSError:
         return None
-    changed = found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def settled_state(directory: str, now_ns: int) -> Place | None:
+    """The same, to be remembered: None when the directory changed so lately that it may do so
+    again within one tick of its clock, which nobody could see."""
+    found = directory_state(directory)
+    if found is None:
+        return None
+    changed = found[2]
     # Whole seconds come from a file system that keeps no parts of them.
     settled = SETTLED if changed % SECOND else 2 * SECOND
-    fresh = not 0 <= changed <= now_ns - settled
-    return None if fresh else (found.st_dev, found.st_ino, changed)
+    return found if 0 <= changed <= now_ns - settled else None
 
 
 def replaced(known: Identities, found: Identities) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from jobd import errors
-from jobd.store.connection import WAL_LIMIT, Database
+from jobd.store.connection import WAL_GROWN, Database
 from jobd.store.daemon_lock import is_held
 
 GROWN_AFTER = 16
@@ -44,7 +44,7 @@ class ProducerLog:
                 care()
 
     def _grow(self) -> None:
-        if os.stat(f"{self._database.path}-wal").st_size < WAL_LIMIT:
+        if os.stat(f"{self._database.path}-wal").st_size < WAL_GROWN:
             self._database.grow_wal()
 
     def _checkpoint(self) -> None:

@@ -98,7 +98,7 @@ class Store:
         """`number` new jobs in dead_letter."""
         for _ in range(number):
             with self.opened() as database, database.transaction() as db:
-                job_id, _ = enqueue(db, NewJob("thumb", "{}"), NOW)
+                job_id = enqueue(db, NewJob("thumb", "{}"), NOW)
             self.claim(job_id)
             self.settle(outcomes.park, job_id)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobd.store import online_backup
-from jobd.store.opening import open_database
+from jobd.store.opening import PAGE_SIZE, open_database
 from tests.cli.conftest import Store
 
 Verb = Callable[..., tuple[int, str, str]]
@@ -135,7 +135,7 @@ def test_a_damaged_database_gives_no_copy(
             "SELECT rootpage FROM sqlite_schema WHERE name = 'job_queue_uncommon'"
         ).fetchone()[0]
     with path.open("r+b") as file:
-        file.seek((root - 1) * 4096)
+        file.seek((root - 1) * PAGE_SIZE)
         file.write(b"\xff" * 200)
     status, _, err = jobd("backup", str(target))
     assert (status, "damaged" in err) == (78, True)

@@ -16,7 +16,7 @@ Verb = Callable[..., tuple[int, str, str]]
 def park(store: Store, message: str, job_type: str = "thumb", **options: str) -> int:
     """A new job in dead_letter, with this error."""
     with store.opened() as database, database.transaction() as db:
-        job_id, _ = enqueue(db, NewJob(job_type, "{}", **options), NOW)  # type: ignore[arg-type]
+        job_id = enqueue(db, NewJob(job_type, "{}", **options), NOW)  # type: ignore[arg-type]
     store.claim(job_id)
     store.settle(outcomes.park, job_id, error_message=message)
     return job_id

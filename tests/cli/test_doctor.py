@@ -11,6 +11,7 @@ from jobd.core.new_job import NewJob
 from jobd.queue import Queue
 from jobd.store import examination
 from jobd.store.enqueue import enqueue
+from jobd.store.opening import PAGE_SIZE
 from tests.cli.conftest import Store
 
 Verb = Callable[..., tuple[int, str, str]]
@@ -134,7 +135,7 @@ def test_a_damaged_file_is_a_failure(jobd: Verb, store: Store, path: Path) -> No
             "SELECT rootpage FROM sqlite_schema WHERE name = 'job_attempts'"
         ).fetchone()[0]
     with path.open("r+b") as file:
-        file.seek((root - 1) * 4096)
+        file.seek((root - 1) * PAGE_SIZE)
         file.write(b"\xff" * 200)
     level, _, mend = troubles(jobd)["integrity"]
     assert (level, "backup" in str(mend)) == ("fail", True)

@@ -15,6 +15,7 @@ import jobd
 from jobd import errors
 from jobd.poke import poke
 from jobd.store.connection import WAL_LIMIT
+from jobd.store.opening import PAGE_SIZE
 from tests.daemon.harness import House
 from tests.faults.disk import mounted
 from tests.faults.test_failing_calls import beats, complaints
@@ -153,8 +154,8 @@ def test_a_damaged_page_is_named(house: House) -> None:
     house.queue.close()
     (root,) = house.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'job_queue'")[0]
     with house.db.open("r+b") as file:
-        file.seek((root - 1) * 4096)
-        file.write(b"\xff" * 4096)
+        file.seek((root - 1) * PAGE_SIZE)
+        file.write(b"\xff" * PAGE_SIZE)
     daemon = house.launch()
     assert daemon.exit_status() == 78
     assert "Traceback" not in daemon.stderr

@@ -200,7 +200,7 @@ def test_what_is_offered_exists() -> None:
 
 
 DOORS = {"store/connection.py", "store/migrator.py", "store/opening.py", "store/repair.py",
-         "store/reading.py", "store/backup.py", "store/rows.py"}
+         "store/reading.py", "store/backup.py", "store/rows.py", "store/transaction.py"}
 """Where a transaction may be begun or ended by hand: the door, and what works on whole files."""
 
 

@@ -32,7 +32,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 def add(database: Database, **values: object) -> int:
     with database.transaction() as db:
-        return enqueue(db, NewJob("thumb", "{}", **values), NOW)[0]  # type: ignore[arg-type]
+        return enqueue(db, NewJob("thumb", "{}", **values), NOW)  # type: ignore[arg-type]
 
 
 def claim(database: Database, job_id: int) -> None:

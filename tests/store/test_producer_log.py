@@ -10,8 +10,6 @@ from jobd.store.connection import WAL_LIMIT
 from jobd.store.daemon_lock import DaemonLock
 from jobd.store.producer_log import COMMITS_BETWEEN
 
-PAGES_A_JOB = 3
-
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[Queue]:
@@ -43,10 +41,10 @@ def test_the_daemon_s_log_is_left_to_the_daemon(queue: Queue, tmp_path: Path) ->
     """While its lock is held no producer checkpoints."""
     lock = DaemonLock(queue.path)
     assert lock.acquire(blocking=False)
-    for number in range(3 * COMMITS_BETWEEN):
+    for number in range(4 * COMMITS_BETWEEN):
         queue.enqueue("noop", {"number": number})
     lock.release()
-    assert log_size(queue) > 2 * COMMITS_BETWEEN * PAGES_A_JOB * 4_096
+    assert log_size(queue) > WAL_LIMIT
 
 
 def test_a_reader_in_the_middle_delays_it_and_loses_nothing(queue: Queue) -> None:

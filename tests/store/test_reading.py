@@ -30,7 +30,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 def add(database: Database, job_type: str = "thumb", **values: object) -> int:
     with database.transaction() as db:
-        return enqueue(db, NewJob(job_type, "{}", **values), NOW)[0]  # type: ignore[arg-type]
+        return enqueue(db, NewJob(job_type, "{}", **values), NOW)  # type: ignore[arg-type]
 
 
 def settlement(job_id: int, **values: object) -> Settlement:

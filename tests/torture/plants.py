@@ -67,19 +67,22 @@ _LATE_SUCCESS = (
 
 PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
     Plant("acknowledge_before_commit", 40, ("nothing_is_lost",), (
-        Edit("jobd.queue", _STORES, _STORES + """
-                    told = iter(ids)
-                    for submission in batch:
-                        submission.ids = [JobId(*next(told)) for _ in submission.jobs]
-                        submission.done = True
-                        submission.wake()
-                    clock.pause(0.002)
+        Edit("jobd.queue", "                with database.transaction() as db:\n" + _STORES, """
+                ids = threading.local
+                def commit():
+                    nonlocal ids
+                    with database.transaction() as db:
+                        ids = store_enqueue.enqueue_many(db, jobs, now)
+                        clock.pause(0.002)
+                if hasattr(self, "committing"):
+                    self.committing.join()
+                self.committing = threading.Thread(target=commit)
+                self.committing.start()
+                while ids is threading.local:
+                    clock.pause(0.0001)
 """),
-        Edit("jobd.group_commit", "                    self._write_line(mine)\n", """
-                    threading.Thread(target=self._write_line, args=(mine,)).start()
-                    while not mine.done:
-                        mine.woken.acquire(timeout=0.0002)
-"""),
+        Edit("jobd.queue", "            self._wrote(database, len(jobs))\n",
+             "            self._poker.poke(database.place)\n"),
     )),
     Plant("claim_by_select_then_update", 60, ("nothing_is_wrong_by_the_log",),
           _SELECT_THEN_UPDATE),

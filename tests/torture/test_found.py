@@ -62,7 +62,7 @@ def test_a_stop_during_the_first_claim_charges_nothing(tmp_path: Path) -> None:
 def test_a_claim_that_is_just_committed_is_known() -> None:
     """The sweep for strays never sees a job that executes by the database and is not known."""
     db = build(MIGRATIONS)
-    job_id, _ = enqueue(db, new_job("quick", {}, {}, 1, 1_000), 1)
+    job_id = enqueue(db, new_job("quick", {}, {}, 1, 1_000), 1)
     crew: Any = SimpleNamespace(queue_room=lambda _: {}, handlers={"quick"},
                                 attempt=lambda job, _: SimpleNamespace(job=job))
     pool: Any = SimpleNamespace(size=1, hand_over=lambda _: None)
