@@ -126,7 +126,7 @@ CALLS = [
     ("execute", {"store/"}),
     ("executemany", {"store/"}),
     ("executescript", set()),
-    ("sleep", {"daemon/context.py", "cli/demo_handlers.py"}),
+    ("sleep", {"daemon/context.py", "daemon/isolated.py", "cli/demo_handlers.py"}),
     ("print", {"cli/"}),
     ("eval", set()),
     ("exec", set()),
