@@ -25,7 +25,10 @@ def encode(value: object, limit: int, what: str = "payload") -> str:
         raise BadInput(f"{what} is nested deeper than {MAX_DEPTH}") from None
     except (TypeError, ValueError) as error:
         raise BadInput(f"{what} is not JSON: {_short(str(error))}") from None
-    _check_text(text, limit, what)
+    if len(text) > limit:
+        raise BadInput(f"{what} is {len(text)} bytes of JSON, more than the limit of {limit}")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise BadInput(f"{what} is nested deeper than {MAX_DEPTH}")
     if "\\ud" in text:
         _check_surrogates(text, what)
     return text
@@ -105,13 +108,6 @@ def clean_text(text: str, limit: int = 16_384) -> str:
         cut = f"\n[jobd: {len(text) - limit} characters cut]\n"
         text = text[: limit // 2] + cut + text[-limit // 2 :]
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _check_text(text: str, limit: int, what: str) -> None:
-    if len(text) > limit:
-        raise BadInput(f"{what} is {len(text)} bytes of JSON, more than the limit of {limit}")
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise BadInput(f"{what} is nested deeper than {MAX_DEPTH}")
 
 
 def _check_surrogates(text: str, what: str) -> None:
