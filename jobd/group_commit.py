@@ -16,6 +16,7 @@ from jobd import errors
 
 LOOK_AGAIN = 0.05
 """Seconds after which a call that waits looks for itself, should whoever woke others be gone."""
+Write = Callable[[list[Any], Callable[[], None]], list[Any]]
 _INTERRUPTED = "interrupted while writing: the jobs may or may not be stored"
 
 
@@ -40,14 +41,18 @@ class Submission:
 class GroupCommit:
     """The line of calls before one database.
 
-    `write` stores jobs in one transaction and returns their ids, in order; when it raises
-    sqlite3.IntegrityError for the jobs of many calls, each call is tried alone.
+    `write` stores jobs in one transaction and returns their ids, in order, and calls its second
+    argument just before the commit; when it raises sqlite3.IntegrityError for the jobs of many
+    calls, each call is tried alone.
     """
 
-    def __init__(self, write: Callable[[list[Any]], list[Any]]) -> None:
+    def __init__(self, write: Write) -> None:
         self._write = write
         self._writing = threading.Lock()
         self._line: deque[Submission] = deque()
+        self._asleep: list[Submission] = []
+        """Done, but not woken: the next to write does that just before its commit, so that they
+        work while the disk does. At once they would all want the interpreter before it."""
 
     def submit(self, jobs: list[Any]) -> list[Any]:
         """Store `jobs`, alone or together with those of other calls; returns their ids.
@@ -59,7 +64,7 @@ class GroupCommit:
             return self._in_line(Submission(jobs))
         try:
             with self._writing:
-                return self._write(jobs)
+                return self._write(jobs, self._wake_asleep)
         finally:
             self._wake_next()
 
@@ -103,14 +108,30 @@ class GroupCommit:
             self._write_or_fail(batch)
         except BaseException:
             # We are interrupted; the others cannot know how far this had come.
-            _end(batch, errors.OutcomeUnknown(_INTERRUPTED))
+            self._end(batch, errors.OutcomeUnknown(_INTERRUPTED))
+            self._wake_asleep()
             raise
-        _end(batch)
+        self._end(batch)
+        if not self._line:
+            self._wake_asleep()
+
+    def _end(self, batch: Iterable[Submission], error: BaseException | None = None) -> None:
+        """Tell those who wait; with an error those of whom nothing else is known."""
+        for submission in batch:
+            if error is not None and not submission.ids:
+                submission.error = submission.error or error
+            submission.done = True
+            self._asleep.append(submission)
+
+    def _wake_asleep(self) -> None:
+        asleep, self._asleep = self._asleep, []
+        for submission in asleep:
+            submission.wake()
 
     def _write_or_fail(self, batch: list[Submission]) -> None:
         jobs = batch[0].jobs if len(batch) == 1 else [job for each in batch for job in each.jobs]
         try:
-            ids = iter(self._write(jobs))
+            ids = iter(self._write(jobs, self._wake_asleep))
         except sqlite3.IntegrityError as error:
             if len(batch) == 1:
                 batch[0].error = error
@@ -123,12 +144,3 @@ class GroupCommit:
         else:
             for submission in batch:
                 submission.ids = list(islice(ids, len(submission.jobs)))
-
-
-def _end(batch: Iterable[Submission], error: BaseException | None = None) -> None:
-    """Tell those who wait; with an error those of whom nothing else is known."""
-    for submission in batch:
-        if error is not None and not submission.ids:
-            submission.error = submission.error or error
-        submission.done = True
-        submission.wake()

@@ -3,7 +3,7 @@
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,13 +163,15 @@ class Queue(Door):
             raise errors.Refused(f"{what} of job {job_id}: {replied.refusal}")
         return replied
 
-    def _write(self, jobs: list[NewJob]) -> list[JobId]:
+    def _write(
+        self, jobs: list[NewJob], before_commit: Callable[[], None]
+    ) -> list[JobId]:
         """Store jobs in one transaction."""
         now = clock.now_ms()  # not later: delays count from the call
         with self._lock:
             database = self._database or self._opened()
             try:
-                with database.transaction() as db:
+                with database.transaction(before_commit=before_commit) as db:
                     ids = store_enqueue.enqueue_many(db, jobs, now)
             except errors.DatabaseReplaced:
                 self._close()

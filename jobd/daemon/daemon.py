@@ -42,7 +42,7 @@ from jobd.daemon.wakeup import Wakeup
 from jobd.daemon.worker import Inbox, JobWorker, WorkerPool
 from jobd.log import logger
 from jobd.store import claims, daemons
-from jobd.store.connection import Database
+from jobd.store.connection import WAL_GROWN, Database
 from jobd.store.opening import open_database
 
 TICK = 0.5
@@ -270,7 +270,7 @@ class Daemon:
             now=clock.now_ms(),
         )
         with suppress(errors.DatabaseFull, errors.DatabaseBusy):
-            writer.grow_wal()
+            writer.grow_wal(WAL_GROWN)
         return writer
 
     def _dispatcher(self, path: Path) -> Dispatcher:

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from jobd import clock, errors
@@ -26,7 +27,7 @@ BETWEEN_TRIES = 0.001
 WAL_LIMIT = 5 << 20
 """Bytes below which the write-ahead log is never cut."""
 WAL_GROWN = 4_800_000
-"""Bytes to which it is grown beforehand."""
+"""Bytes to which a daemon grows it beforehand."""
 
 
 class Database:
@@ -45,6 +46,7 @@ class Database:
         shared: bool = False,
     ) -> None:
         self.path = Path(os.path.realpath(path))
+        self.synchronous = synchronous
         self._new = _check_path(self.path, create)
         self.connection = _open(self.path, synchronous, shared)
         self.turnstile = Turnstile(self.path)
@@ -72,11 +74,16 @@ class Database:
         version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
         return version
 
-    def transaction(self, keep_trying: KeepTrying | None = None) -> Transaction:
+    def transaction(
+        self,
+        keep_trying: KeepTrying | None = None,
+        before_commit: Callable[[], None] | None = None,
+    ) -> Transaction:
         """BEGIN IMMEDIATE, in turn; COMMIT at the end, ROLLBACK on any error.
 
         `keep_trying(seconds)` is asked after each try of 100 ms that found the database locked;
-        the default gives up after 10 seconds.
+        the default gives up after 10 seconds. `before_commit` is called when nothing is left to be
+        done but that.
 
         Raises:
             DatabaseBusy: the lock was held too long.
@@ -84,7 +91,7 @@ class Database:
             SchemaChanged: the schema is not the one this connection was opened on.
             DatabaseFull, DatabaseUnavailable, OutcomeUnknown: what the disk said.
         """
-        return Transaction(self, keep_trying or _ten_seconds)
+        return Transaction(self, keep_trying or _ten_seconds, before_commit)
 
     def check_files(self) -> None:
         """Refuse to go on when other files stand at the names of those that we have open.
@@ -128,8 +135,8 @@ class Database:
         size: int = second.connection.execute("PRAGMA page_size").fetchone()[0]
         return size * frames, size * moved
 
-    def grow_wal(self) -> None:
-        """Make the write-ahead log about as long as it may stay, so that commits overwrite it.
+    def grow_wal(self, size: int) -> None:
+        """Make the write-ahead log `size` bytes long, so that commits overwrite it.
 
         Syncing a file that does not grow is about a third cheaper. The pages get there by
         spilling out of a cache that is too small for them, and are rolled back.
@@ -146,7 +153,7 @@ class Database:
                 db.execute(
                     "INSERT INTO operator_actions (acted_at, actor, verb, detail) "
                     "VALUES (0, '', '', hex(zeroblob(?)))",
-                    (WAL_GROWN // 2,),
+                    (size // 2,),
                 )
         finally:
             if db.in_transaction:

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from jobd import errors
-from jobd.store.connection import WAL_GROWN, Database
+from jobd.store.connection import Database
 from jobd.store.daemon_lock import is_held
 
 GROWN_AFTER = 16
 """Commits after which a producer is worth the few milliseconds of growing its log."""
 COMMITS_BETWEEN = 300
+GROWN = 2_000_000
+"""Bytes of log that so many commits of one job fill."""
 JOBS_OF_A_COMMIT = 30
 """So many jobs in one transaction fill about as many pages as one commit of a single job."""
 
@@ -44,8 +46,9 @@ class ProducerLog:
                 care()
 
     def _grow(self) -> None:
-        if os.stat(f"{self._database.path}-wal").st_size < WAL_GROWN:
-            self._database.grow_wal()
+        there = os.stat(f"{self._database.path}-wal").st_size
+        if there < GROWN and self._database.synchronous == "full":
+            self._database.grow_wal(GROWN)
 
     def _checkpoint(self) -> None:
         if self._second is None:

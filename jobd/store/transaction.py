@@ -16,11 +16,17 @@ KeepTrying = Callable[[float], bool]
 class Transaction:
     """What `Database.transaction` promises; a generator would take as long as its statements."""
 
-    __slots__ = ("_database", "_keep_trying", "_turn")
+    __slots__ = ("_before_commit", "_database", "_keep_trying", "_turn")
 
-    def __init__(self, database: "Database", keep_trying: KeepTrying) -> None:
+    def __init__(
+        self,
+        database: "Database",
+        keep_trying: KeepTrying,
+        before_commit: Callable[[], None] | None,
+    ) -> None:
         self._database = database
         self._keep_trying = keep_trying
+        self._before_commit = before_commit
         self._turn: int | None = None
 
     def __enter__(self) -> sqlite3.Connection:
@@ -39,6 +45,8 @@ class Transaction:
         try:
             if error is None:
                 database.check_files()
+                if self._before_commit is not None:
+                    self._before_commit()
                 db.execute("COMMIT")
             elif isinstance(error, sqlite3.DatabaseError):
                 raise error

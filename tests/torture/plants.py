@@ -41,6 +41,7 @@ NO_TRIGGER = (
 )
 """Takes away the second line of defence: the trigger that refuses moves that do not exist."""
 
+_COMMITS = "                with database.transaction(before_commit=before_commit) as db:\n"
 _STORES = "                    ids = store_enqueue.enqueue_many(db, jobs, now)\n"
 _SELECT_THEN_UPDATE = (
     Edit("jobd.daemon.dispatcher",
@@ -67,7 +68,7 @@ _LATE_SUCCESS = (
 
 PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
     Plant("acknowledge_before_commit", 40, ("nothing_is_lost",), (
-        Edit("jobd.queue", "                with database.transaction() as db:\n" + _STORES, """
+        Edit("jobd.queue", _COMMITS + _STORES, """
                 ids = threading.local
                 def commit():
                     nonlocal ids
