@@ -38,9 +38,9 @@ class BatchFeed:
         """Of the items in the last line those whose batch is still `queued`."""
         self._turn = 0
 
-    def notice(self, db: sqlite3.Connection) -> None:
-        """Other processes have written: see whether a batch is open."""
-        self._active = bool(self._open) or batch_feed.any_open(db)
+    def notice(self, db: sqlite3.Connection, is_open: bool) -> None:
+        """Other processes have written, and a batch is open or none is."""
+        self._active = bool(self._open) or is_open
         if self._active:
             # A pause is to be told at once, also where every worker is busy for hours.
             now = [_stand(each) for each in batch_feed.open_batches(db)]

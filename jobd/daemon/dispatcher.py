@@ -23,10 +23,11 @@ from jobd.daemon.report import Report
 from jobd.daemon.survivors import survey
 from jobd.daemon.turn import Applied, Arrival, Batch
 from jobd.daemon.wakeup import Wakeup
-from jobd.store import claims, outcomes, requests
+from jobd.store import claims, outcomes
 from jobd.store.complaints import translated
 from jobd.store.connection import Database
 from jobd.store.misfits import explained
+from jobd.store.news import news, next_due_at
 
 LONGEST_NAP = 0.5
 SHORT_NAP = 0.02
@@ -201,25 +202,27 @@ class Dispatcher:
 
     def _notice_others(self, monotonic: float) -> bool:
         """See what other processes committed: new jobs, requests, pauses; whether they did."""
-        if not self._poked and monotonic - self._looked_at < UNPOKED:
+        if not self._may_have_news(monotonic):
             return False
-        self._poked, self._looked_at = False, monotonic
-        version = self._database.data_version()
-        if version == self._seen_version:
+        db = self._database.connection
+        found = news(db, self._ledger.worker_id, self._hand.buffered)
+        if found.version == self._seen_version:
             return False
-        self._seen_version = version
+        self._seen_version = found.version
         self._look = True
         self._checkpointer.others_wrote()
-        db = self._database.connection
-        self._next_due = claims.next_due_at(db)
-        self._feed.notice(db)
-        if self._hand.buffered:
-            overtaken = claims.to_give_back(db, list(self._hand.buffered))
-            self._batch.ended += self._hand.give_back(overtaken)
-        if self._hand.attempts:
-            asked = requests.requested(db, self._ledger.worker_id)
-            self._hand.tell_to_stop(asked, self._running())
+        self._next_due = found.next_due_at
+        self._feed.notice(db, found.batch_is_open)
+        self._batch.ended += self._hand.give_back(found.to_give_back)
+        self._hand.tell_to_stop(found.asked_to_stop, self._running())
         return True
+
+    def _may_have_news(self, monotonic: float) -> bool:
+        poked, self._poked = self._poked, False
+        if not poked and monotonic - self._looked_at < UNPOKED:
+            return False
+        self._looked_at = monotonic
+        return poked or self._database.data_version() != self._seen_version
 
     # Writing.
 
@@ -231,7 +234,7 @@ class Dispatcher:
                     self._feed.settle(db, now)
                     claimed = self._claim(db, now, monotonic)
                     if self._batch.writes or not applied.is_plain():
-                        self._next_due = claims.next_due_at(db)
+                        self._next_due = next_due_at(db)
                 return applied, claimed
             except sqlite3.IntegrityError as error:
                 set_aside_refused(self._batch, error, self._fits, self._report)
@@ -241,7 +244,7 @@ class Dispatcher:
             return []
         if self._next_due is not None and self._next_due <= now:
             self._look |= claims.promote_due(db, now) > 0
-            self._next_due = claims.next_due_at(db)
+            self._next_due = next_due_at(db)
         room = self._hand.room(len(self._batch.ended), monotonic)
         fresh = self._batch.ended or self._batch.orphans
         if room == (0, 0) or not (self._look or fresh):

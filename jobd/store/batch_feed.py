@@ -88,12 +88,6 @@ _HEADS = f"""
 """
 
 
-def any_open(db: sqlite3.Connection) -> bool:
-    """Whether there is a batch that has not ended."""
-    found = db.execute(f"SELECT EXISTS (SELECT 1 FROM batch_jobs WHERE {IS_OPEN})").fetchone()
-    return bool(found[0])
-
-
 def open_batches(db: sqlite3.Connection) -> list[OpenBatch]:
     """Every batch that has not ended, oldest first."""
     return [OpenBatch(*row) for row in db.execute(_OPEN).fetchall()]

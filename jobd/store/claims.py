@@ -82,13 +82,19 @@ _HEADS = f"""
         ORDER BY j.priority DESC, j.id LIMIT :limit
     ) AS head
 """
-_ONLY_QUEUE = f"""
-    SELECT json_group_array(json_array({HEAD})) FROM (
-        SELECT * FROM job_queue WHERE ready = 1 AND queue = :queue AND {CLAIMABLE}
-        ORDER BY priority DESC, id LIMIT :limit
-    ) AS head
+# Of a single queue the index alone has the order, so nothing is sorted.
+_FIRST = f"""
+    {_OPEN_QUEUES}, first(names) AS MATERIALIZED (
+        SELECT json_group_array(name) FROM (SELECT name FROM open_queue LIMIT 2)
+    )
+    SELECT json_array_length(names), CASE WHEN json_array_length(names) = 1 THEN (
+        SELECT json_group_array(json_array({HEAD})) FROM (
+            SELECT * FROM job_queue
+            WHERE ready = 1 AND queue = json_extract(names, '$[0]') AND {CLAIMABLE}
+            ORDER BY priority DESC, id LIMIT :limit
+        ) AS head
+    ) END FROM first
 """
-_NAMES = f"{_OPEN_QUEUES} SELECT name FROM open_queue LIMIT 2"
 
 _CLAIM = f"""
     UPDATE job_queue SET
@@ -109,15 +115,10 @@ _TAKEN = f"""
 def heads(db: sqlite3.Connection, limit: int, full: Collection[str]) -> list[Head]:
     """Up to `limit` jobs that may be claimed now, best first, of queues neither paused nor full."""
     values = {"limit": limit, "full": json.dumps(list(full))}
-    names = db.execute(_NAMES, values).fetchall()
-    if not names:
-        return []
-    if len(names) == 1:
-        # The index alone has the order, so nothing is sorted.
-        found = db.execute(_ONLY_QUEUE, {"limit": limit, "queue": names[0][0]})
-    else:
-        found = db.execute(_HEADS, values)
-    return [Head(*row) for row in json.loads(found.fetchone()[0])]
+    queues, found = db.execute(_FIRST, values).fetchone()
+    if queues > 1:
+        found = db.execute(_HEADS, values).fetchone()[0]
+    return [Head(*row) for row in json.loads(found)] if queues else []
 
 
 def claim(
@@ -182,15 +183,6 @@ def promote_due(db: sqlite3.Connection, now: int) -> int:
     return len(rows)
 
 
-def next_due_at(db: sqlite3.Connection) -> int | None:
-    """When the next waiting row becomes due, in ms; None when none waits for a time."""
-    due: int | None = db.execute(
-        """SELECT (SELECT due_at FROM job_queue WHERE ready = 0 AND due_at IS NOT NULL
-        AND status IN ('pending', 'retrying') ORDER BY due_at LIMIT 1)"""
-    ).fetchone()[0]
-    return due
-
-
 def set_aside_without_handler(db: sqlite3.Connection, ids: Sequence[int]) -> None:
     """Take jobs whose type nobody here can run out of the line, without changing their status."""
     db.execute(
@@ -218,27 +210,6 @@ def executing_by_queue(db: sqlite3.Connection) -> dict[str, int]:
     return dict(
         db.execute("SELECT queue, count(*) FROM job_queue WHERE execution_over = 0 GROUP BY queue")
     )
-
-
-def to_give_back(db: sqlite3.Connection, buffered: Sequence[int]) -> list[int]:
-    """Which buffered jobs must not stay so: overtaken, paused, or asked to stop."""
-    rows = db.execute(
-        """
-        SELECT j.id FROM json_each(?) AS held JOIN job_queue AS j ON j.id = held.value
-        WHERE j.cancel_requested_at IS NOT NULL OR j.release_requested_at IS NOT NULL
-            OR EXISTS (SELECT 1 FROM queues WHERE name = j.queue AND paused_at IS NOT NULL)
-            OR EXISTS (
-                SELECT 1 FROM batch_jobs
-                WHERE id = j.batch_id AND (status = 'paused' OR ends_as IS NOT NULL)
-            )
-            OR EXISTS (
-                SELECT 1 FROM job_queue AS ahead
-                WHERE ahead.ready = 1 AND ahead.queue = j.queue AND ahead.priority > j.priority
-            )
-        """,
-        (json.dumps(list(buffered)),),
-    ).fetchall()
-    return [job_id for (job_id,) in rows]
 
 
 def clamp_retries(db: sqlite3.Connection, now: int) -> int:

@@ -123,17 +123,6 @@ def _store(db: sqlite3.Connection, column: str, job_id: int, now: int) -> None:
     )
 
 
-def requested(db: sqlite3.Connection, worker_id: str) -> list[tuple[int, int, bool]]:
-    """(job id, attempt, is a cancel) of executing jobs of this owner that were asked to stop."""
-    rows = db.execute(
-        """SELECT id, attempt, cancel_requested_at IS NOT NULL FROM job_queue
-        WHERE execution_over = 0 AND worker_id = ?
-            AND (cancel_requested_at IS NOT NULL OR release_requested_at IS NOT NULL)""",
-        (worker_id,),
-    ).fetchall()
-    return [(job_id, attempt, bool(cancel)) for job_id, attempt, cancel in rows]
-
-
 def ids_to_retry(
     db: sqlite3.Connection, statuses: Sequence[JobStatus], after: int, limit: int
 ) -> list[int]:

@@ -28,6 +28,7 @@ from jobd.store import (
 )
 from jobd.store.batch_lock import batch_lock, is_worked_on
 from jobd.store.connection import Database
+from jobd.store.news import news
 from tests.store.conftest import NOW, OWNER, Rows
 
 A_BATCH = {"on_end": "told"}
@@ -235,8 +236,8 @@ def test_a_pause_holds_what_waits_and_gives_back_what_is_buffered(db: sqlite3.Co
     run(db, running)
     assert batch_requests.pause(db, batch, NOW, "ann", stop=True)
     assert heads(db) == []
-    assert claims.to_give_back(db, [running]) == [running]
-    assert requests.requested(db, OWNER) == [(running, 1, False)]
+    assert news(db, OWNER, [running]).to_give_back == [running]
+    assert news(db, OWNER).asked_to_stop == [(running, 1, False)]
     assert batch_requests.resume(db, batch, NOW, "ann")
     assert heads(db) == rest
 

@@ -9,6 +9,7 @@ import pytest
 from jobd.core.lifecycle import EXECUTING, JobStatus
 from jobd.store import claims
 from jobd.store.connection import Database
+from jobd.store.news import news, next_due_at
 from tests.store.conftest import NOW, OWNER, Rows, claim_ids, heads_of
 
 UNCLAIMED: dict[str, Any] = {"attempt": 0, "worker_id": None}
@@ -196,9 +197,9 @@ def test_a_thousand_are_promoted_at_once(db: sqlite3.Connection) -> None:
         db.execute(
             "INSERT INTO job_queue (job_type, created_at, due_at) VALUES ('t', 1, ?)", (due,)
         )
-    assert claims.next_due_at(db) == 10
+    assert next_due_at(db) == 10
     assert claims.promote_due(db, 20) == 2
-    assert claims.next_due_at(db) == 30
+    assert next_due_at(db) == 30
     db.execute("COMMIT")
 
 
@@ -206,7 +207,7 @@ def test_nothing_waits_for_a_time(db: sqlite3.Connection, rows: Rows) -> None:
     """Then there is no next due time."""
     rows.put()
     rows.put(ready=0)
-    assert claims.next_due_at(db) is None
+    assert next_due_at(db) is None
 
 
 def test_without_a_handler_a_job_is_set_aside_and_brought_back(
@@ -276,9 +277,9 @@ def test_which_buffered_jobs_go_back(
     job_id, innocent = rows.put("running", **{"priority": 5} | held), rows.put("running", queue="z")
     if other is not None:
         rows.put(**other)
-    found = claims.to_give_back(db, [innocent, job_id])
+    found = news(db, OWNER, [innocent, job_id]).to_give_back
     assert found == ([job_id] if expected else [])
-    assert claims.to_give_back(db, []) == []
+    assert news(db, OWNER, []).to_give_back == []
 
 
 @pytest.mark.parametrize(
@@ -340,11 +341,12 @@ def many_queues(rows: Rows) -> list[int]:
 def test_many_queues_take_two_statements(
     database: Database, many_queues: list[int]
 ) -> None:
-    """The heads of any number of queues are found by one SELECT, after one for the queues."""
+    """The heads of any number of queues are found by one SELECT, after one that looks for the
+    queues and finds the heads of a single one itself."""
     seen: list[str] = []
     database.connection.set_trace_callback(seen.append)
     assert ids(claims.heads(database.connection, 60, [])) == many_queues
     full = [f"q{n:02}" for n in range(1, 30)]
     assert ids(claims.heads(database.connection, 60, full)) == [many_queues[0], many_queues[30]]
-    assert len(seen) == 4
+    assert len(seen) == 3
     assert json.dumps(full) in seen[2]

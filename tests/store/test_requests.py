@@ -8,6 +8,7 @@ import pytest
 from jobd.core.lifecycle import EXECUTING, JobStatus, Request
 from jobd.store import outcomes, requests
 from jobd.store.connection import Database
+from jobd.store.news import news
 from tests.store.conftest import NOW, OWNER, Row, Rows
 from tests.store.test_verbs import fence
 
@@ -223,7 +224,7 @@ def test_what_the_dispatcher_must_tell_its_workers(db: sqlite3.Connection, rows:
     rows.put("running", stop_requested_at=1)
     rows.put("running", cancel_requested_at=1, worker_id="daemon-2")
     rows.put("cancelled", cancel_requested_at=1)
-    found = sorted(requests.requested(db, OWNER))
+    found = sorted(news(db, OWNER).asked_to_stop)
     assert found == [(cancel, 3, True), (release, 3, False), (both, 3, True)]
 
 
