@@ -173,10 +173,10 @@ class Queue(Door):
             try:
                 with database.transaction(before_commit=before_commit) as db:
                     ids = store_enqueue.enqueue_many(db, jobs, now)
-            except errors.DatabaseReplaced:
-                self._close()
+                self._wrote(database, len(jobs))
+            except BaseException as error:
+                self._let_go(error)
                 raise
-            self._wrote(database, len(jobs))
         return ids
 
     def _wrote(self, database: Database, jobs: int) -> None:
@@ -192,9 +192,16 @@ class Queue(Door):
             try:
                 self._opened().check_files()
                 yield self._opened()
-            except errors.DatabaseReplaced:
-                self._close()
+            except BaseException as error:
+                self._let_go(error)
                 raise
+
+    def _let_go(self, error: BaseException) -> None:
+        """Hold nothing that others wait for: Ctrl-C may come between any two steps."""
+        if self._database is not None:
+            self._database.let_go()
+        if isinstance(error, errors.DatabaseReplaced):
+            self._close()
 
     def _start_anew(self) -> None:
         """In a forked child: an empty line, a lock and a connection of its own."""

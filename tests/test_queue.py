@@ -10,9 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -21,6 +23,8 @@ from jobd import JobId, Queue, clock, errors
 from jobd.actor import actor
 from jobd.core.lifecycle import JobStatus
 from jobd.queue import MAX_AT_ONCE, Record
+from jobd.store import turnstile
+from jobd.store.transaction import Transaction
 
 MUCH_LATER = 10.0
 
@@ -532,3 +536,49 @@ print(*[kind for (kind,) in other.execute("SELECT job_type FROM job_queue")])
 def test_an_interrupted_call_is_not_written_later(path: Path) -> None:
     """Ctrl-C ends the call that waits for the lock; the next call stores its own job alone."""
     assert run(INTERRUPT, path) == ["1", "later"]
+
+
+WHERE = [
+    (turnstile._lock, "return"),
+    (turnstile.Turnstile.take, "return"),
+    (Transaction.__exit__, "call"),
+    (turnstile.Turnstile.leave, "call"),
+]
+
+
+@contextmanager
+def interrupted(code: CodeType, at: str) -> Iterator[None]:
+    """Ctrl-C at the first such moment of the block, as a signal may choose it."""
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code is code and event == at:
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize("call", [lambda q: q.enqueue("t"), lambda q: q.cancel(1)],
+                         ids=["enqueue", "cancel"])
+@pytest.mark.parametrize(("function", "event"), WHERE)
+def test_an_interrupted_call_holds_up_nobody(
+    queue: Queue, raw: sqlite3.Connection, function: Callable[..., object], event: str,
+    call: Callable[[Queue], object],
+) -> None:
+    """Wherever Ctrl-C strikes, the write lock and the turn of this writer are free."""
+    queue.enqueue("t")
+    with interrupted(function.__code__, event):
+        call(queue)
+    raw.execute("PRAGMA busy_timeout = 0")
+    raw.execute("BEGIN IMMEDIATE")
+    raw.execute("ROLLBACK")
+    for name in ("line", "turn"):
+        with Path(f"{queue.path}.{name}").open("rb") as file:
+            flock(file, LOCK_EX | LOCK_NB)
+    assert queue.enqueue("t")

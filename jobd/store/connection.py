@@ -65,6 +65,12 @@ class Database:
         """After a fork: forget what belongs to the parent without touching its locks."""
         self.turnstile.abandon()
 
+    def let_go(self) -> None:
+        """Give back what a transaction holds that was interrupted where it could not itself."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        self.turnstile.let_go()
+
     def user_version(self) -> int:
         version: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
         return version

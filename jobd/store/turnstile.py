@@ -55,6 +55,11 @@ class Turnstile:
             if in_line:
                 flock(line, LOCK_UN)
 
+    def let_go(self) -> None:
+        """Hold neither, whatever an interruption has left: `take` cannot say when it is cut."""
+        for descriptor in self._descriptors or ():
+            flock(descriptor, LOCK_UN)
+
     def close(self) -> None:
         for descriptor in self._descriptors or ():
             os.close(descriptor)
