@@ -69,8 +69,8 @@ class GroupCommit:
             self._wake_next()
 
     def _in_line(self, mine: Submission) -> list[Any]:
-        self._line.append(mine)
         try:
+            self._line.append(mine)
             while not mine.done:
                 if self._writing.locked():
                     mine.woken.acquire(timeout=LOOK_AGAIN)
@@ -138,7 +138,7 @@ class GroupCommit:
             else:  # one refused row must fail its own call alone
                 for submission in batch:
                     self._write_or_fail([submission])
-        except Exception as error:  # noqa: BLE001 - each waiting call raises it itself
+        except (errors.JobdError, sqlite3.Error) as error:
             for submission in batch:
                 submission.error = error
         else:

@@ -1,13 +1,16 @@
 """The line of calls before one database, with a writer that the test holds in its hand."""
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
 from typing import Any
 
 import pytest
 
+from jobd import errors
 from jobd.group_commit import GroupCommit
 from tests.daemon.harness import DEADLINE
 from tests.daemon.villain import until
@@ -20,6 +23,7 @@ class Writer:
         self.writes: list[list[Any]] = []
         self.let_go = threading.Semaphore(0)
         self.refuses: set[Any] = set()
+        self.interrupted_by: Exception | None = None
         self._ids = 0
 
     def __call__(self, jobs: list[Any], before_commit: Callable[[], None]) -> list[int]:
@@ -28,6 +32,8 @@ class Writer:
             raise sqlite3.IntegrityError("refused")
         before_commit()
         assert self.let_go.acquire(timeout=DEADLINE)
+        if self.interrupted_by is not None and len(self.writes) == 2:
+            raise self.interrupted_by
         self._ids += len(jobs)
         return list(range(self._ids - len(jobs) + 1, self._ids + 1))
 
@@ -98,3 +104,36 @@ def test_a_write_that_fails_leaves_nobody_asleep(calls: Calls) -> None:
     assert (mine.result(DEADLINE), beside.result(DEADLINE)) == ([2], [3])
     with pytest.raises(sqlite3.IntegrityError):
         bad.result(DEADLINE)
+
+
+def test_what_interrupts_the_one_who_writes_is_his_alone(calls: Calls) -> None:
+    """A signal handler's TimeoutError is not the others'; they learn that nobody knows."""
+    calls.writer.interrupted_by = TimeoutError("an alarm of the application")
+    calls.submit("a")
+    mine, beside = calls.submit("b"), calls.submit("c")
+    calls.writer.let_go.release(2)
+    with pytest.raises(TimeoutError):
+        mine.result(DEADLINE)
+    with pytest.raises(errors.OutcomeUnknown):
+        beside.result(DEADLINE)
+
+
+def test_a_call_interrupted_as_it_comes_into_line_leaves_nothing_there(calls: Calls) -> None:
+    """Nobody else writes its jobs later."""
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code is GroupCommit._in_line.__code__ and event == "line" and calls.line._line:
+            raise KeyboardInterrupt
+        return interrupt
+
+    first, before = calls.submit("a"), sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            calls.line.submit(["b"])
+    finally:
+        sys.settrace(before)
+    calls.writer.let_go.release(2)
+    assert first.result(DEADLINE) == [1]
+    assert calls.submit("c").result(DEADLINE) == [2]
+    assert calls.writer.writes == [["a"], ["c"]]
