@@ -41,8 +41,9 @@ class ProducerLog:
             self._unless_a_daemon_does(self._checkpoint)
 
     def _unless_a_daemon_does(self, care: Callable[[], object]) -> None:
-        if not is_held(self._database.path)[0]:
-            with suppress(errors.DatabaseBusy, errors.DatabaseFull, errors.DatabaseUnavailable):
+        # The jobs are stored: whatever goes wrong now must not look as if they were not.
+        with suppress(errors.JobdError, OSError):
+            if not is_held(self._database.path)[0]:
                 care()
 
     def _grow(self) -> None:

@@ -47,6 +47,13 @@ def test_the_daemon_s_log_is_left_to_the_daemon(queue: Queue, tmp_path: Path) ->
     assert log_size(queue) > WAL_LIMIT
 
 
+def test_a_log_that_cannot_be_cared_for_fails_no_call(queue: Queue) -> None:
+    """The job is stored by then: here the second connection refuses a file with two names."""
+    queue.path.with_name("another-name.db").hardlink_to(queue.path)
+    ids = [queue.enqueue("noop") for _ in range(COMMITS_BETWEEN + 1)]
+    assert ids[-1] == len(ids)
+
+
 def test_a_reader_in_the_middle_delays_it_and_loses_nothing(queue: Queue) -> None:
     """With a snapshot held open the log grows; every job is there before and after."""
     with Queue(queue.path) as other:
