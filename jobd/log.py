@@ -59,10 +59,10 @@ def logger() -> Any:
 def json_lines() -> Write | None:
     """Where whole lines go that are JSON already; None where lines are something else."""
     config = structlog.get_config()
-    if config["processors"][-1] is not _json:
-        return None
-    write: Write = config["logger_factory"]().msg
-    return write
+    line = config["logger_factory"]()
+    # A handler may have configured structlog anew, in part.
+    ours = isinstance(line, _Line) and config["processors"][-1:] == [_json]
+    return line.msg if ours else None
 
 
 def job_logger(keys: Mapping[str, Any], keep: Write) -> Any:

@@ -71,3 +71,12 @@ def test_for_people_it_looks_like_every_other_line(lines: list[str]) -> None:
     log_completed(log.logger().bind(), [(completed("noop", 1, 0.5), [])])
     assert "job.completed" in lines[0]
     assert "duration_ms=500.0" in lines[0]
+
+
+def test_a_handler_may_configure_structlog(lines: list[str]) -> None:
+    """A logger that takes no lines of ours gets them as every logger does."""
+    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
+    log_completed(log.logger().bind(), [(completed("noop", 1, 0.5), [])])
+    log.configure("info", lines.append)
+    log_completed(log.logger().bind(), [(completed("noop", 1, 0.5), [])])
+    assert json.loads(lines[-1])["event"] == "job.completed"
