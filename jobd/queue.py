@@ -25,6 +25,8 @@ from jobd.store.producer_log import ProducerLog
 MAX_AT_ONCE = 100_000
 MAX_PAYLOAD = 1 << 20
 WAIT_POLL = 0.05
+LONGEST_BEFORE_FORK = 1.0
+"""Seconds that a fork waits for a call of another thread: it may itself wait for the database."""
 LAST_ID = (1 << 63) - 1
 
 Record = dict[str, Any]
@@ -33,7 +35,7 @@ Record = dict[str, Any]
 class Queue(Door):
     """A producer's end of the queue in the database at `path`, made when it does not exist.
 
-    Safe to use from many threads, and after a fork. When `enqueue` returns, the job is on disk.
+    Safe to use from many threads, and after a fork; not in a signal handler. When `enqueue` returns, the job is on disk.
 
     Every call may raise
         DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseReplaced: nothing was written.
@@ -232,9 +234,25 @@ _inherited: list[tuple[Database, ProducerLog]] = []
 _queues: weakref.WeakSet[Queue] = weakref.WeakSet()
 
 
+_forking = threading.local()
+
+
+def _wait_for_calls() -> None:
+    """Before a fork: what SQLite knows of its own locks is copied, and a child of a fork amid
+    another thread's transaction would find the database locked for ever."""
+    locks = [queue._lock for queue in list(_queues)]
+    _forking.held = [lock for lock in locks if lock.acquire(timeout=LONGEST_BEFORE_FORK)]
+
+
+def _let_calls_go_on() -> None:
+    for lock in _forking.held:
+        lock.release()
+
+
 def _start_all_anew() -> None:
     for queue in list(_queues):
         queue._start_anew()
 
 
-os.register_at_fork(after_in_child=_start_all_anew)
+os.register_at_fork(before=_wait_for_calls, after_in_parent=_let_calls_go_on,
+                    after_in_child=_start_all_anew)

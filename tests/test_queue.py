@@ -512,6 +512,36 @@ def test_a_fork_amid_another_thread_s_call(path: Path, call: tuple[str, ...]) ->
     ]
 
 
+FORK_AMID_A_TRANSACTION = """
+queue = Queue(sys.argv[1])
+held, forking = threading.Event(), threading.Event()
+
+def hold():
+    with queue._connection() as database, database.transaction() as db:
+        db.execute("UPDATE job_queue SET priority = 1")
+        held.set()
+        forking.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+os.register_at_fork(before=forking.set)  # called before those that are there already
+child = os.fork()
+if child == 0:
+    signal.alarm(3)
+    print(queue.enqueue("child"), flush=True)
+    os._exit(0)
+print("child ended with", os.waitpid(child, 0)[1])
+thread.join()
+print(queue.enqueue("parent"))
+"""
+
+
+def test_a_fork_amid_another_thread_s_transaction(path: Path) -> None:
+    """The child does not take the parent's write lock for its own."""
+    assert run(FORK_AMID_A_TRANSACTION, path) == ["1", "child", "ended", "with", "0", "2"]
+
+
 INTERRUPT = """
 import sqlite3
 queue = Queue(sys.argv[1])
