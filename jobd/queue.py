@@ -35,7 +35,8 @@ Record = dict[str, Any]
 class Queue(Door):
     """A producer's end of the queue in the database at `path`, made when it does not exist.
 
-    Safe to use from many threads, and after a fork; not in a signal handler. When `enqueue` returns, the job is on disk.
+    Safe to use from many threads, and after a fork; not in a signal handler. When `enqueue`
+    returns, the job is on disk.
 
     Every call may raise
         DatabaseBusy, DatabaseFull, DatabaseUnavailable, DatabaseReplaced: nothing was written.
