@@ -1,7 +1,7 @@
 """Group commit without a thread: what is handed in while one call writes is written together.
 
 Whoever finds nobody writing writes. Who comes meanwhile puts his jobs into a line, and the first of
-those writes all that stands in it, wakes those it wrote for, and then the first of the next.
+those is woken then and writes all that stands in it.
 """
 
 import sqlite3
