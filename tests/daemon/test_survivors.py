@@ -14,7 +14,7 @@ from tests.daemon.villain import Villain, until
 KILL_GRACE = 0.15
 SLACK = 1.5
 """What the machine may add: twenty interpreters end on two cores; more where it is so busy that
-they took longer to start."""
+they took long to start."""
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_twenty_commands_of_a_killed_daemon_are_ended_and_run_again(
     villain.wait_up(40)
     starting = time.monotonic() - began
     second, took = restarted(house, villain, "--workers", "4")
-    assert took < KILL_GRACE + 1 + max(SLACK, starting)
+    assert took < KILL_GRACE + 1 + max(SLACK, 3 * starting)
     second.wait_for_all("job.completed", ids)
     check_rescued(house, villain, ids)
     assert first.pid != second.pid

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,12 @@ class Villain:
         return True
 
     def put_away(self) -> None:
-        until(lambda: not [os.kill(pid, signal.SIGKILL) for pid in self.left()])
+        until(lambda: not [_kill(pid) for pid in self.left()])
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def captured(house: House, *words: str) -> tuple[int, bytes, bytes]:
