@@ -13,7 +13,7 @@ import jobd.store.migrator  # noqa: F401
 from jobd import clock, errors
 from jobd.cli.in_force import Keeper
 from jobd.cli.options import Settings, config_file, handler_flags, search_path, settings
-from jobd.core.config import Config
+from jobd.core.config import Config, reloaded
 from jobd.core.presence import stands_still
 from jobd.core.registry import Handler
 from jobd.daemon.daemon import Daemon
@@ -78,7 +78,7 @@ def _work(
 
     def reload() -> Config:
         again = read()
-        _configure_log(again.config, writer)
+        _configure_log(reloaded(found.config, again.config), writer)
         keeper.reloaded(again)
         return again.config
 

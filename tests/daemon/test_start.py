@@ -158,16 +158,17 @@ def test_sighup_applies_to_later_decisions(house: House) -> None:
 
 
 def test_sighup_changes_a_queues_limit_and_the_log_level(house: House) -> None:
-    """A limit set by a reload holds for the jobs after it; log.level too."""
+    """A limit set by a reload holds for the jobs after it; log.level too, and not log.format."""
     house.handlers("""
 @job("narrow", queue="narrow")
 def narrow():
     time.sleep(0.05)
 """)
     daemon = house.start("--workers", "4")
-    house.write_config(queues__narrow__concurrency=1, log__level="debug")
+    house.write_config(queues__narrow__concurrency=1, log__level="debug", log__format="pretty")
     daemon.signal(signal.SIGHUP)
-    daemon.wait_for("configuration.reloaded")
+    reloaded = daemon.wait_for("configuration.reloaded")
+    assert reloaded["needs_restart"] == ["log.format"]
     ids = [house.enqueue("narrow") for _ in range(4)]
     daemon.wait_for_all("job.completed", ids)
     spans = house.spans()
