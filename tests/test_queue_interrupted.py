@@ -190,7 +190,9 @@ def test_an_interrupted_call_holds_up_nobody(
     path: Path, function: Callable[..., object], event: str, call: Callable[[Queue], object]
 ) -> None:
     """Wherever Ctrl-C strikes, the write lock and the turn of this writer are free."""
-    with Queue(path) as queue, closing(sqlite3.connect(path, 0, isolation_level=None)) as raw:
+    with Queue(path) as queue, closing(
+        sqlite3.connect(path, timeout=0, isolation_level=None)
+    ) as raw:
         queue.enqueue("t")
         with interrupted(function.__code__, event):
             call(queue)
