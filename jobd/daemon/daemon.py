@@ -173,6 +173,7 @@ class Daemon:
             self._vitals.show_at_once()
             self._sweeper.run_now()
             self.dispatcher.submit(claims.clamp_retries)
+        self._sweeper.run_late(clock.monotonic())
 
     def _reload_configuration(self) -> None:
         if not self._ready:

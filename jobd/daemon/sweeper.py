@@ -1,7 +1,7 @@
 """APScheduler wired to the sweeps: when each is due, and what happens when the clock steps."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -74,9 +74,12 @@ class Sweeper:
 
     def run_now(self) -> None:
         """After a step of the wall clock: every sweep is due, whatever the old clock said."""
-        now = datetime.now(UTC)
-        for sweep in self._sweeps:
-            self._scheduler.modify_job(sweep.name, next_run_time=now)
+        self._make_due([sweep.name for sweep in self._sweeps])
+
+    def run_late(self, now: float) -> None:
+        """Those that are late are due. A clock stepped to and fro between two looks has moved
+        nothing, but the scheduler, which saw it, may wait for an hour that never comes."""
+        self._make_due(self.late(now))
 
     def late(self, now: float) -> list[str]:
         """The sweeps that were not entered within five of their intervals."""
@@ -84,6 +87,11 @@ class Sweeper:
             sweep.name for sweep in self._sweeps
             if now - self.entered.get(sweep.name, now) > INTERVALS * sweep.interval + sweep.takes()
         ]
+
+    def _make_due(self, names: Iterable[str]) -> None:
+        now = datetime.now(UTC)
+        for name in names:
+            self._scheduler.modify_job(name, next_run_time=now)
 
     def _enter(self, sweep: Sweep) -> None:
         self.entered[sweep.name] = clock.monotonic()

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,24 @@ def test_steps_make_no_false_verdict_and_stop_no_sweep(house: House, wall: WallC
     daemon.wait_for("job.logged", job_id=told)
     house.cli("cancel", str(told))
     daemon.wait_for("job.cancelled", job_id=told)
+
+
+def test_a_step_to_and_fro_that_nobody_noticed_stops_no_sweep(
+    house: House, wall: WallClock
+) -> None:
+    """A heartbeat fell into the moment in which the clock was an hour ahead: the next comes soon,
+    and not in an hour."""
+    daemon = house.start(env=wall.env, timing__heartbeat="100ms")
+    beat = daemon.wait_for("pool.health")
+    for _ in range(3):
+        between = datetime.fromisoformat(beat["timestamp"]) + timedelta(seconds=HOUR / 2)
+        wall.step_to(HOUR)
+        while datetime.fromisoformat(beat["timestamp"]) < between:
+            beat = daemon.wait_for("pool.health", after=beat)
+        wall.step_to(0)
+        while datetime.fromisoformat(beat["timestamp"]) > between:
+            beat = daemon.wait_for("pool.health", after=beat, deadline=10)
+    a_timeout_is_still_given(house, daemon)
 
 
 def test_a_retry_after_a_step_back_waits_no_longer_than_its_own_delay(
