@@ -21,6 +21,7 @@ from jobd.daemon.context import Surroundings
 from jobd.daemon.crew import Crew, new_identity
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.hand import Hand
+from jobd.daemon.inbox import Inbox
 from jobd.daemon.ledger import Ledger
 from jobd.daemon.left_behind import LeftBehind
 from jobd.daemon.metrics_file import MetricsFile
@@ -39,7 +40,7 @@ from jobd.daemon.systemd import Systemd
 from jobd.daemon.upkeep import Upkeep
 from jobd.daemon.vitals import Vitals
 from jobd.daemon.wakeup import Wakeup
-from jobd.daemon.worker import Inbox, JobWorker, WorkerPool
+from jobd.daemon.worker import JobWorker, WorkerPool
 from jobd.log import logger
 from jobd.store import claims, daemons
 from jobd.store.connection import WAL_GROWN, Database
@@ -288,9 +289,7 @@ class Daemon:
             self._path, self.identity.id,
         )
         runners = Runners({
-            Isolation.THREAD: lambda: PythonRunner(
-                lambda: self._crew.config, self._changes.ended
-            ),
+            Isolation.THREAD: lambda: PythonRunner(lambda: self._crew.config, self._changes.ended),
             Isolation.PROCESS: lambda: ProcessRunner(surroundings, self.running),
             Isolation.COMMAND: lambda: CommandRunner(
                 self._path, self.identity.id, lambda: self._crew.config, self._left_behind

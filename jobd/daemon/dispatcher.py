@@ -133,6 +133,8 @@ class Dispatcher:
 
     def _sleep(self) -> None:
         self._wakeup.prepare()
+        if not self._ended:
+            self._hand.wake_all()  # whoever is awake has something longer to do
         nap = 0.0 if self._ended or not self._arrivals.empty() else self._nap()
         self._poked |= self._wakeup.wait(nap)
         pace = self._not_before - clock.monotonic()
@@ -258,6 +260,7 @@ class Dispatcher:
         """The daemon waits for the lock as long as it takes, and says so; a stop ends it."""
         self.last_turn = clock.monotonic()
         self._report.locked(waited, self._database.path)
+        self._hand.wake_all()
         return not (self._finishing.is_set() and waited > RETRY_AFTER_FULL)
 
     def _fits(self, ended: Ended) -> bool:
@@ -277,7 +280,7 @@ class Dispatcher:
     ) -> None:
         running = self._running()
         self._hand.put_down(batch.ended, monotonic)
-        self._hand.take(self._database.connection, claimed, running)
+        self._hand.take(self._database.connection, claimed, running, monotonic)
         self._hand.take_verdicts(applied.verdicts, running)
         # A replaced worker or a new limit makes room as well as an attempt that ended.
         self._look |= bool(batch.ended or batch.writes or applied.settled or applied.verdicts)

@@ -73,7 +73,9 @@ class Hand:
         more = bool(choice.without_handler) or len(heads) == limit or feed.has_more
         return claimed, more
 
-    def take(self, db: sqlite3.Connection, claimed: Sequence[Job], running: float) -> None:
+    def take(
+        self, db: sqlite3.Connection, claimed: Sequence[Job], running: float, monotonic: float
+    ) -> None:
         """Claimed jobs become attempts, and go to the workers."""
         retried = [job.id for job in claimed if job.attempt > 1]
         saved = daemons.checkpoints_of(db, retried) if retried else {}
@@ -84,7 +86,13 @@ class Hand:
             if job.buffered:
                 self.buffered[job.id] = attempt
             self._pool.hand_over(attempt)
+        self._pool.wake(1 if self._buffer_room.are_brief(monotonic) else len(claimed))
         self._claimed = frozenset()
+
+    def wake_all(self) -> None:
+        """Nobody may sleep while something waits."""
+        if self._pool.inbox:
+            self._pool.wake(self._pool.size)
 
     def known(self) -> set[int]:
         """Jobs in hand, and those whose claim may have been committed a moment ago."""

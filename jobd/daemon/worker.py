@@ -1,6 +1,5 @@
 """JobWorker threads, and the pool that owns them."""
 
-import queue
 import threading
 import traceback
 from collections.abc import Callable
@@ -10,10 +9,9 @@ from jobd.core.job import Ending, Failed, Failure
 from jobd.core.lifecycle import FailureType
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.context import JobContext, Surroundings
+from jobd.daemon.inbox import Inbox
 from jobd.daemon.run_python import message_of
 from jobd.daemon.runners import Runners
-
-Inbox = queue.SimpleQueue[Attempt | None]
 
 
 class JobWorker:
@@ -82,7 +80,7 @@ class WorkerPool:
 
     def __init__(self, size: int, make: Callable[[str, Inbox], JobWorker]) -> None:
         self.size = size
-        self.inbox: Inbox = queue.SimpleQueue()
+        self.inbox = Inbox()
         self._make = make
         self._made = 0
         self.workers: list[JobWorker] = []
@@ -94,6 +92,10 @@ class WorkerPool:
 
     def hand_over(self, attempt: Attempt) -> None:
         self.inbox.put(attempt)
+
+    def wake(self, count: int) -> None:
+        """Wake up to so many of the workers that sleep."""
+        self.inbox.wake(count)
 
     def replace_stuck(self, attempt: Attempt) -> None:
         """Give up the worker of this attempt and put a new one in its place."""
@@ -113,6 +115,7 @@ class WorkerPool:
         """Let idle workers go; busy ones go when their handler returns."""
         for _ in self.workers:
             self.inbox.put(None)
+        self.wake(self.size)
 
     def _add(self) -> None:
         self._made += 1

@@ -65,11 +65,11 @@ def test_a_claim_that_is_just_committed_is_known() -> None:
     job_id = enqueue(db, new_job("quick", {}, {}, 1, 1_000), 1)
     crew: Any = SimpleNamespace(queue_room=lambda _: {}, handlers={"quick"},
                                 attempt=lambda job, _: SimpleNamespace(job=job))
-    pool: Any = SimpleNamespace(size=1, hand_over=lambda _: None)
+    pool: Any = SimpleNamespace(size=1, hand_over=lambda _: None, wake=lambda _: None)
     hand = Hand(pool, crew)
     claimed, _ = hand.claim(db, (1, 0), BatchFeed(crew), "1-aa", 2)
     before = hand.known()
-    hand.take(db, claimed, 0.0)
+    hand.take(db, claimed, 0.0, 0.0)
     assert before == hand.known() == {job_id}
     db.close()
 

@@ -1,0 +1,109 @@
+"""The line in which attempts wait for a worker, and who is woken for them."""
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+from jobd.daemon.buffer import BufferRoom
+from jobd.daemon.hand import Hand
+from jobd.daemon.inbox import Inbox
+from tests.daemon.harness import House
+
+MUCH_LATER = 10.0
+HANDLERS = """
+@job("brief")
+def brief():
+    pass
+"""
+
+
+class Takers:
+    """Threads that take from an inbox until each has got a None."""
+
+    def __init__(self, inbox: Inbox, count: int) -> None:
+        self.taken: list[Any] = []
+        self.came = threading.Semaphore(0)
+        self.threads = [threading.Thread(target=self._work, args=(inbox,)) for _ in range(count)]
+        for each in self.threads:
+            each.start()
+
+    def _work(self, inbox: Inbox) -> None:
+        while (found := inbox.get()) is not None:
+            self.taken.append(found)
+            self.came.release()
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            assert self.came.acquire(timeout=MUCH_LATER)
+
+    def end(self, inbox: Inbox) -> None:
+        for _ in self.threads:
+            inbox.put(None)
+        inbox.wake(len(self.threads))
+        for each in self.threads:
+            each.join(MUCH_LATER)
+            assert not each.is_alive()
+
+
+def test_one_that_is_woken_takes_all_that_waits() -> None:
+    """The others are not needed for it."""
+    inbox = Inbox()
+    takers = Takers(inbox, 3)
+    for number in range(100):
+        inbox.put(number)  # type: ignore[arg-type]
+    inbox.wake(1)
+    takers.wait_for(100)
+    takers.end(inbox)
+    assert sorted(takers.taken) == list(range(100))
+
+
+def test_whatever_is_put_in_and_rung_for_is_taken_once() -> None:
+    """Those who put in and those who fall asleep meet at any moment; nothing lies there unseen."""
+    inbox = Inbox()
+    takers = Takers(inbox, 4)
+    for number in range(20_000):
+        inbox.put(number)  # type: ignore[arg-type]
+        inbox.wake(1)
+        if number % 3 == 0:
+            takers.came.acquire(timeout=MUCH_LATER)
+    takers.wait_for(20_000 - 6_667)
+    takers.end(inbox)
+    assert sorted(takers.taken) == list(range(20_000))
+
+
+def test_jobs_are_brief_when_most_of_what_was_just_finished_is() -> None:
+    """A few long ones among them change nothing, and what was long ago says nothing."""
+    room = BufferRoom()
+    assert not room.are_brief(0.0)
+    room.finished([0.00001] * 9 + [0.002] * 8, 1.0)
+    assert room.are_brief(1.01)
+    assert not room.are_brief(2.0)
+    room.finished([0.00001, 0.002], 2.0)
+    assert not room.are_brief(2.0)
+
+
+def test_all_workers_are_woken_when_something_waits_and_nothing_ends() -> None:
+    """The one that was woken for it has something longer to do."""
+    woken: list[int] = []
+    pool: Any = SimpleNamespace(size=3, inbox=Inbox(), wake=woken.append)
+    hand = Hand(pool, SimpleNamespace())  # type: ignore[arg-type]
+    hand.wake_all()
+    assert woken == []
+    pool.inbox.put(None)
+    hand.wake_all()
+    assert woken == [3]
+
+
+def test_a_long_job_among_brief_ones_keeps_none_of_them_waiting(house: House) -> None:
+    """Beside brief jobs few workers are awake; when those get a long one, others take over."""
+    house.handlers(HANDLERS)
+    shut = [("gated", {"gate": "shut"})]
+    gate = house.gate("shut")
+    brief: list[tuple[str, dict[str, Any]]] = [("brief", {})] * 400
+    ids = [int(each) for each in house.queue.enqueue_many((brief + shut) * 3 + brief)]
+    daemon = house.start("--workers", "4")
+    long = {ids[400], ids[801], ids[1202]}
+    daemon.wait_for_all("job.completed", [each for each in ids if each not in long])
+    assert daemon.events("job.released") == []
+    gate.open()
+    daemon.wait_for_all("job.completed", sorted(long))
