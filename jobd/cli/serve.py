@@ -1,6 +1,7 @@
 """Starting the daemon: its settings, its lock, its handlers, its log; and leaving it."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -34,6 +35,9 @@ SWITCH_INTERVAL = 0.000_15
 """Seconds after which a busy handler must let the dispatcher have the interpreter's lock. With
 Python's own 5 ms each of its statements would wait that long beside a handler that computes.
 """
+YOUNG_OBJECTS = 2_000
+"""How many new objects Python looks through for garbage at once; before 3.13 it was 700, which cost
+a short job 1.5 us."""
 STDOUT, STDERR = 1, 2
 
 
@@ -44,6 +48,7 @@ def serve(args: argparse.Namespace) -> int:
         JobdError: it could not start.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.set_threshold(YOUNG_OBJECTS)
     systemd = Systemd(os.environ)
     environment = dict(os.environ)
     read = _reader(args, environment)
@@ -85,6 +90,7 @@ def _work(
     try:
         daemon = Daemon(found.db, found.config, handlers, reload, systemd)
         _greet(found)
+        gc.freeze()  # the modules stay: nobody need look through them for garbage again
         status = daemon.run()
         keeper.ended(status, daemon.why)
     finally:
