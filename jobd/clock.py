@@ -72,4 +72,7 @@ class RunningClock:
 
     def running(self, now: float) -> float:
         """The sum as of `now`, without ending the current step."""
-        return self._sum + min(max(now - self._last, 0.0), self._longest_step)
+        step = now - self._last
+        if step <= 0.0:
+            return self._sum
+        return self._sum + (min(self._longest_step, step))

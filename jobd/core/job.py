@@ -98,8 +98,7 @@ class Failure:
     exit_status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(NamedTuple):
     """The handler returned: its result as JSON text, and the jobs it enqueued."""
 
     result: str | None

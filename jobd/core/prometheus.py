@@ -18,11 +18,15 @@ class Histogram:
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     sum: float = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one; a clock that was set back makes no negative time."""
-        seconds = max(seconds, 0.0)
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.sum += seconds
+    def observe(self, observed: Iterable[float]) -> None:
+        """Count these, in seconds; a clock that was set back makes no negative time."""
+        counts = self.counts
+        for seconds in observed:
+            if seconds > 0.0:
+                counts[bisect_left(BUCKETS, seconds)] += 1
+                self.sum += seconds
+            else:
+                counts[0] += 1
 
     def samples(self, labels: Labels) -> Iterator["Sample"]:
         total = 0

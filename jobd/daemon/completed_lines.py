@@ -23,6 +23,7 @@ _FORM = (
     '"status": "completed", "claimed_at": %s, "started_at": %s, "duration_ms": %s%s}'
 )
 _quoted = lru_cache(maxsize=1024)(json.dumps)
+_time = lru_cache(maxsize=1024)(lambda at_ms: json.dumps(clock.iso(at_ms)))
 
 
 def log_completed(log: Any, completed: Completed) -> None:
@@ -55,6 +56,6 @@ def _line(stamp: str | None, ended: Ended, enqueued: Sequence[int]) -> str:
     extra = f', "enqueued": {json.dumps(enqueued)}' if enqueued else ""
     return _FORM % (
         stamp, job.id, _quoted(job.job_type), _quoted(job.queue), job.attempt,
-        _quoted(attempt.worker), _quoted(clock.iso(job.claimed_at)),
-        _quoted(clock.iso(attempt.started_at)), round(ended.duration * 1000, 3), extra,
+        _quoted(attempt.worker), _time(job.claimed_at), _time(attempt.started_at),
+        round(ended.duration * 1000, 3), extra,
     )

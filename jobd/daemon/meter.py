@@ -1,12 +1,12 @@
 """Counting what the dispatcher has made durable: a microsecond or two for each job."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from jobd.core.counters import Counters
+from jobd.core.counters import Counters, Series
 from jobd.core.job import Succeeded
 from jobd.core.lifecycle import LOSE, TIME_OUT, JobStatus
-from jobd.daemon.attempt import Attempt, Ended
+from jobd.daemon.attempt import Ended
 from jobd.daemon.sweeper import Sweep
 from jobd.daemon.turn import Applied, Settled
 
@@ -19,8 +19,12 @@ class Meter:
 
     def applied(self, applied: Applied) -> None:
         """A transaction was committed."""
+        by_series: dict[tuple[str, str], list[Ended]] = {}
         for ended, _ in applied.completed:
-            self._attempt(ended, "completed")
+            job = ended.attempt.job
+            by_series.setdefault((job.queue, job.job_type), []).append(ended)
+        for (queue, job_type), all_ended in by_series.items():
+            self._attempts(self.counters.of(queue, job_type), all_ended, "completed")
         for settled in applied.settled:
             self._settled(settled)
         events = self.counters.events
@@ -48,19 +52,21 @@ class Meter:
         elif settlement.started_at is None and settled.move.target is JobStatus.PENDING:
             return  # it was buffered, and never began
         else:
-            self._attempt(ended, settlement.outcome.value)
+            job = ended.attempt.job
+            series = self.counters.of(job.queue, job.job_type)
+            self._attempts(series, [ended], settlement.outcome.value)
             self.counters.events["late_results"] += isinstance(ended.ending, Succeeded)
         if settlement.failure_type is not None:
             self.counters.failures[settlement.failure_type.value] += 1
 
-    def _attempt(self, ended: Ended, outcome: str) -> None:
-        attempt: Attempt = ended.attempt
-        job = attempt.job
-        series = self.counters.of(job.queue, job.job_type)
-        series.outcomes[outcome] += 1
-        series.ran.observe(ended.duration)
-        if job.ready_at is not None and attempt.started_at is not None:
-            series.waited.observe((attempt.started_at - job.ready_at) / 1000)
+    def _attempts(self, series: Series, all_ended: Sequence[Ended], outcome: str) -> None:
+        series.outcomes[outcome] += len(all_ended)
+        series.ran.observe([ended.duration for ended in all_ended])
+        attempts = [ended.attempt for ended in all_ended]
+        series.waited.observe([
+            (attempt.started_at - attempt.job.ready_at) / 1000 for attempt in attempts
+            if attempt.job.ready_at is not None and attempt.started_at is not None
+        ])
 
 
 class Counting:
