@@ -36,8 +36,9 @@ def log_completed(log: Any, completed: Completed) -> None:
             _tell(log, ended, enqueued)
         return
     stamp = clock.iso(clock.now_ms())
-    for ended, enqueued in completed:
-        write(_line(stamp, ended, enqueued))
+    # All are made before the first is written, which wakes the thread that writes them.
+    for line in [_line(stamp, ended, enqueued) for ended, enqueued in completed]:
+        write(line)
 
 
 def _tell(log: Any, ended: Ended, enqueued: Sequence[int]) -> None:
