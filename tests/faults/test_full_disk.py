@@ -14,7 +14,7 @@ import pytest
 from jobd import errors
 from tests.daemon.harness import House
 from tests.faults.disk import fill, mounted
-from tests.faults.test_failing_calls import complaints
+from tests.faults.test_failing_calls import beats, complaints
 
 
 @pytest.fixture
@@ -136,6 +136,7 @@ def test_a_command_that_fills_the_disk_ends_and_the_daemon_lives(
     """Its output is cut to the limit, which makes the room in which its outcome is stored."""
     house.db = small / "jobd.db"
     daemon = house.start(commands__max_output=65_536)
+    beats(daemon, 2)  # each sweep has its connection now
     house.cli("exec", "--max-retries", "0", "--", "sh", "-c", "head -c 30000000 /dev/zero; true")
     daemon.wait_for("job.completed", job_id=1, deadline=30)
     daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
