@@ -124,6 +124,8 @@ class GroupCommit:
             self._asleep.append(submission)
 
     def _wake_asleep(self) -> None:
+        if not self._asleep:
+            return
         asleep, self._asleep = self._asleep, []
         for submission in asleep:
             submission.wake()

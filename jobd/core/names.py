@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from jobd.errors import BadInput
 
@@ -10,11 +11,16 @@ _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 def check_name(kind: str, text: str) -> str:
     """`text` itself when it may name a `kind` ("queue", "job type"); BadInput otherwise."""
-    if not isinstance(text, str) or _NAME.fullmatch(text) is None:
+    if not isinstance(text, str) or not _is_name(text):
         raise BadInput(
             f"{kind} {text!r:.60} is no name; write 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
         )
     return text
+
+
+@lru_cache(maxsize=1_024)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

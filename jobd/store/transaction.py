@@ -47,7 +47,7 @@ class Transaction:
                 database.check_files()
                 if self._before_commit is not None:
                     self._before_commit()
-                db.execute("COMMIT")
+                database.commit()
             elif isinstance(error, sqlite3.DatabaseError):
                 raise error
         except sqlite3.DatabaseError as failure:
