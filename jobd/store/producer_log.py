@@ -19,6 +19,8 @@ GROWN_AFTER = 16
 COMMITS_BETWEEN = 300
 GROWN = 2_000_000
 """Bytes of log that so many commits of one job fill."""
+UNSYNCED_BETWEEN = 750
+"""Commits that wait for no sync may grow the log as they go, to just below its limit."""
 JOBS_OF_A_COMMIT = 30
 """So many jobs in one transaction fill about as many pages as one commit of a single job."""
 
@@ -30,13 +32,16 @@ class ProducerLog:
         self._database = database
         self._second: Database | None = None
         self._commits = 0
+        unsynced = database.synchronous == "normal"
+        self._between = UNSYNCED_BETWEEN if unsynced else COMMITS_BETWEEN
 
     def wrote(self, jobs: int) -> None:
         """One commit of so many jobs."""
-        before, self._commits = self._commits, self._commits + 1 + jobs // JOBS_OF_A_COMMIT
+        commits = 1 + jobs // JOBS_OF_A_COMMIT
+        before, self._commits = self._commits, self._commits + commits
         if before < GROWN_AFTER <= self._commits:
             self._unless_a_daemon_does(self._grow)
-        if self._commits >= COMMITS_BETWEEN:
+        if self._commits >= self._between or commits >= COMMITS_BETWEEN:
             self._commits = GROWN_AFTER
             self._unless_a_daemon_does(self._checkpoint)
 

@@ -8,7 +8,7 @@ import pytest
 from jobd import Queue
 from jobd.store.connection import WAL_LIMIT
 from jobd.store.daemon_lock import DaemonLock
-from jobd.store.producer_log import COMMITS_BETWEEN
+from jobd.store.producer_log import UNSYNCED_BETWEEN
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def log_size(queue: Queue) -> int:
 
 def test_the_log_stays_short_without_a_daemon(queue: Queue) -> None:
     """Many times what fits into the log is enqueued, and it is no longer than at the start."""
-    for number in range(5 * COMMITS_BETWEEN):
+    for number in range(5 * UNSYNCED_BETWEEN):
         queue.enqueue("noop", {"number": number})
     assert log_size(queue) <= WAL_LIMIT
 
@@ -41,7 +41,7 @@ def test_the_daemon_s_log_is_left_to_the_daemon(queue: Queue, tmp_path: Path) ->
     """While its lock is held no producer checkpoints."""
     lock = DaemonLock(queue.path)
     assert lock.acquire(blocking=False)
-    for number in range(4 * COMMITS_BETWEEN):
+    for number in range(4 * UNSYNCED_BETWEEN):
         queue.enqueue("noop", {"number": number})
     lock.release()
     assert log_size(queue) > WAL_LIMIT
@@ -50,7 +50,7 @@ def test_the_daemon_s_log_is_left_to_the_daemon(queue: Queue, tmp_path: Path) ->
 def test_a_log_that_cannot_be_cared_for_fails_no_call(queue: Queue) -> None:
     """The job is stored by then: here the second connection refuses a file with two names."""
     queue.path.with_name("another-name.db").hardlink_to(queue.path)
-    ids = [queue.enqueue("noop") for _ in range(COMMITS_BETWEEN + 1)]
+    ids = [queue.enqueue("noop") for _ in range(UNSYNCED_BETWEEN + 1)]
     assert ids[-1] == len(ids)
 
 
@@ -60,7 +60,7 @@ def test_a_reader_in_the_middle_delays_it_and_loses_nothing(queue: Queue) -> Non
         reader = other._opened().connection
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM job_queue").fetchone()
-        ids = [queue.enqueue("noop", {}) for _ in range(2 * COMMITS_BETWEEN)]
+        ids = [queue.enqueue("noop", {}) for _ in range(2 * UNSYNCED_BETWEEN)]
         reader.execute("ROLLBACK")
-        ids += [queue.enqueue("noop", {}) for _ in range(2 * COMMITS_BETWEEN)]
+        ids += [queue.enqueue("noop", {}) for _ in range(2 * UNSYNCED_BETWEEN)]
         assert reader.execute("SELECT count(*) FROM job_queue").fetchone() == (len(ids),)
