@@ -31,7 +31,7 @@ from jobd.store.examination import refuse_network
 from jobd.store.presence import presence
 
 LAST_LINES = 2.0
-SWITCH_INTERVAL = 0.000_15
+SWITCH_INTERVAL = 0.000_1
 """Seconds after which a busy handler must let the dispatcher have the interpreter's lock. With
 Python's own 5 ms each of its statements would wait that long beside a handler that computes.
 """

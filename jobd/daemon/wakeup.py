@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from jobd.poke import address, socket_path
@@ -40,12 +41,12 @@ class Wakeup:
         """Sleep for at most `timeout` seconds; whether another process poked."""
         sockets, _, _ = select.select([self._bell, self._pokes], [], [], max(timeout, 0.0))
         self._asleep = False
-        if self._bell in sockets:
-            _empty(self._bell)
-        if self._pokes in sockets:
-            _empty(self._pokes)
-            return True
-        return False
+        # One each: those behind it make the next wait short. To see that there are none would be
+        # one more call in which a handler that computes takes the interpreter's lock.
+        for each in sockets:
+            with suppress(BlockingIOError):
+                each.recv(16)
+        return self._pokes in sockets
 
     def close(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -67,11 +68,3 @@ def _listen(database: Path) -> socket.socket:
         os.umask(before)
     os.chmod(path, file_mode(database))
     return listener
-
-
-def _empty(receiver: socket.socket) -> None:
-    try:
-        while receiver.recv(16):
-            pass
-    except BlockingIOError:
-        pass
