@@ -1,6 +1,7 @@
 """APScheduler wired to the sweeps: when each is due, and what happens when the clock steps."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ from jobd.store.complaints import translated
 
 INTERVALS = 5
 SAID_AGAIN_AFTER = 60.0
+LAST_SWEEPS = 0.2
+"""Seconds: a heartbeat must not be told after the end, nor the end wait for what hangs."""
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -52,6 +55,9 @@ class Sweeper:
         self._sweeps = sweeps
         self._database = database
         self._said: dict[str, float] = {}
+        self._quiet = threading.Condition()
+        self._inside: set[str] = set()
+        self._stopped = False
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={sweep.name: ThreadPoolExecutor(1) for sweep in sweeps},
@@ -69,8 +75,12 @@ class Sweeper:
         self._scheduler.start()
 
     def stop(self) -> None:
+        """Begin none any more, and let those that go on come to their end, unless it takes long."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+        with self._quiet:
+            self._stopped = True
+            self._quiet.wait_for(lambda: not self._inside, LAST_SWEEPS)
 
     def run_now(self) -> None:
         """After a step of the wall clock: every sweep is due, whatever the old clock said."""
@@ -95,8 +105,17 @@ class Sweeper:
 
     def _enter(self, sweep: Sweep) -> None:
         self.entered[sweep.name] = clock.monotonic()
-        with translated(self._database):
-            sweep.call()
+        with self._quiet:
+            if self._stopped:
+                return
+            self._inside.add(sweep.name)
+        try:
+            with translated(self._database):
+                sweep.call()
+        finally:
+            with self._quiet:
+                self._inside.discard(sweep.name)
+                self._quiet.notify_all()
 
     def _failed(self, event: Any) -> None:
         """A disk that fails, fails for all sweeps at each of their rounds: said once a minute."""

@@ -1,7 +1,8 @@
 """What the handlers of these tests share; each house gets its own copy beside its handlers.
 
 `job` is jobd's decorator with a journal around the function: one line when an attempt begins and
-one when it ends, each a single write() to a file opened with O_APPEND.
+one when it ends, each a single write() to a file opened with O_APPEND. A line has a multiple of 64
+bytes: SIGKILL ends a write() at the end of a page.
 """
 
 import functools
@@ -20,7 +21,7 @@ def note(kind, how=""):
     """One line in the journal: what happened to which attempt, in which process, when."""
     me = jobd.current_job()
     line = f"{kind} {me.id} {me.attempt} {os.getpid()} {time.monotonic():.6f} {how}".rstrip()
-    os.write(_journal, f"{line}\n".encode())
+    os.write(_journal, line.encode().ljust(len(line.encode()) // 64 * 64 + 63) + b"\n")
 
 
 def job(job_type, **options):

@@ -77,7 +77,7 @@ class Points:
 def watch_statements(points: Points, thread: str) -> None:
     """The beginning of each statement of this thread, and the end of each COMMIT."""
 
-    class Watched(sqlite3.Connection):
+    class WatchedCursor(sqlite3.Cursor):
         def execute(self, statement: str, *args: Any) -> sqlite3.Cursor:
             words = " ".join(statement.split()[:2])
             watched = threading.current_thread().name == thread and not words.startswith(READS)
@@ -87,6 +87,13 @@ def watch_statements(points: Points, thread: str) -> None:
             if watched and words == "COMMIT":
                 points.at("after COMMIT")
             return result
+
+    class Watched(sqlite3.Connection):
+        def cursor(self, *_: Any) -> sqlite3.Cursor:
+            return super().cursor(WatchedCursor)
+
+        def execute(self, *statement: Any) -> sqlite3.Cursor:
+            return self.cursor().execute(*statement)
 
         def backup(self, target: sqlite3.Connection, **_: Any) -> None:
             super().backup(target, pages=4, progress=lambda *_: points.at("amid the backup"))
@@ -117,7 +124,7 @@ def stop_when_idle() -> None:
 
     def sleep_or_stop(self: dispatcher.Dispatcher) -> None:
         live = f"SELECT count(*) FROM job_queue WHERE status IN {LIVE}"
-        cursor = self._database.connection.cursor()
+        cursor = sqlite3.Cursor(self._database.connection)
         if not cursor.execute(live).fetchone()[0] and not self._draining.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
         sleep(self)

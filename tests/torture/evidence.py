@@ -140,7 +140,7 @@ def read_notes(root: Path) -> list[Note]:
         return []
     notes = []
     for line in lines:
-        kind, job_id, attempt, pid, at, how = line.split(" ", 5)
+        kind, job_id, attempt, pid, at, how = line.rstrip().split(" ", 5)
         notes.append(Note(kind, int(job_id), int(attempt), int(pid), float(at), how))
     return notes
 

@@ -26,8 +26,9 @@ class Journal:
 
     def note(self, kind: str, job_id: int, attempt: int, how: object = "-") -> None:
         """What happened to which attempt, in which process, when."""
-        line = f"{kind} {job_id} {attempt} {os.getpid()} {time.monotonic():.6f} {how}\n"
-        os.write(self._file, line.encode())
+        line = f"{kind} {job_id} {attempt} {os.getpid()} {time.monotonic():.6f} {how}".encode()
+        # A multiple of 64 bytes: SIGKILL ends a write() at the end of a page.
+        os.write(self._file, line.ljust(len(line) // 64 * 64 + 63) + b"\n")
 
     @contextmanager
     def attempt(self, job_id: int, attempt: int, *, inherited: bool = False) -> Iterator[None]:
