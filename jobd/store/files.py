@@ -44,6 +44,17 @@ UNSEEN = (0, 0)
 """What stands there cannot be seen: a directory on the way has lost its permissions."""
 
 
+def lengthen(path: Path, size: int) -> None:
+    """Make a file that is shorter `size` bytes long, with zeros that have their place on disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        length = os.fstat(descriptor).st_size
+        while length < size:
+            length += os.pwrite(descriptor, bytes(size - length), length)
+    finally:
+        os.close(descriptor)
+
+
 def identities(database: Path) -> Identities:
     """Which files stand at the names of the database, its log and its index now."""
     name = str(database)

@@ -1,6 +1,9 @@
 """A producer keeps the write-ahead log short while no daemon does."""
 
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ import pytest
 from jobd import Queue
 from jobd.store.connection import WAL_LIMIT
 from jobd.store.daemon_lock import DaemonLock
-from jobd.store.producer_log import UNSYNCED_BETWEEN
+from jobd.store.producer_log import GROWN, GROWN_AFTER, UNSYNCED_BETWEEN
 
 
 @pytest.fixture
@@ -64,3 +67,17 @@ def test_a_reader_in_the_middle_delays_it_and_loses_nothing(queue: Queue) -> Non
         reader.execute("ROLLBACK")
         ids += [queue.enqueue("noop", {}) for _ in range(2 * UNSYNCED_BETWEEN)]
         assert reader.execute("SELECT count(*) FROM job_queue").fetchone() == (len(ids),)
+
+
+def test_a_log_that_was_made_longer_loses_nothing(tmp_path: Path) -> None:
+    """What is read after a crash ends where the commits end: the zeros behind them are no jobs."""
+    with Queue(tmp_path / "jobd.db") as queue:
+        ids = [queue.enqueue("noop") for _ in range(GROWN_AFTER + 1)]
+        assert log_size(queue) == GROWN
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        for end in ("", "-wal"):  # as a power cut would leave them
+            shutil.copy(f"{queue.path}{end}", copy / f"jobd.db{end}")
+    with closing(sqlite3.connect(copy / "jobd.db")) as found:
+        assert found.execute("SELECT count(*) FROM job_queue").fetchone() == (len(ids),)
+        assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
