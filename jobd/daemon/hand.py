@@ -79,13 +79,15 @@ class Hand:
         """Claimed jobs become attempts, and go to the workers."""
         retried = [job.id for job in claimed if job.attempt > 1]
         saved = daemons.checkpoints_of(db, retried) if retried else {}
-        for job in claimed:
-            attempt = self._crew.attempt(job, running)
-            attempt.checkpoint = saved.get(job.id)
+        attempts = [self._crew.attempt(job, running) for job in claimed]
+        for attempt in attempts:
+            job = attempt.job
             self.attempts[job.id] = attempt
             if job.buffered:
                 self.buffered[job.id] = attempt
-            self._pool.hand_over(attempt)
+            if job.id in saved:
+                attempt.checkpoint = saved[job.id]
+        self._pool.hand_over(attempts)
         self._pool.wake(1 if self._buffer_room.are_brief(monotonic) else len(claimed))
         self._claimed = frozenset()
 

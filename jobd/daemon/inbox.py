@@ -2,6 +2,7 @@
 
 import queue
 from collections import deque
+from collections.abc import Iterable
 
 from jobd.daemon.attempt import Attempt
 
@@ -21,8 +22,8 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, attempt: Attempt | None) -> None:
-        self._waiting.append(attempt)
+    def put(self, attempts: Iterable[Attempt | None]) -> None:
+        self._waiting.extend(attempts)
 
     def wake(self, count: int) -> None:
         """Wake up to so many workers."""

@@ -2,7 +2,7 @@
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jobd import clock
 from jobd.core.job import Ending, Failed, Failure
@@ -90,8 +90,8 @@ class WorkerPool:
         for _ in range(self.size):
             self._add()
 
-    def hand_over(self, attempt: Attempt) -> None:
-        self.inbox.put(attempt)
+    def hand_over(self, attempts: Sequence[Attempt]) -> None:
+        self.inbox.put(attempts)
 
     def wake(self, count: int) -> None:
         """Wake up to so many of the workers that sleep."""
@@ -113,8 +113,7 @@ class WorkerPool:
 
     def stop(self) -> None:
         """Let idle workers go; busy ones go when their handler returns."""
-        for _ in self.workers:
-            self.inbox.put(None)
+        self.inbox.put([None] * len(self.workers))
         self.wake(self.size)
 
     def _add(self) -> None:

@@ -38,7 +38,7 @@ class Takers:
 
     def end(self, inbox: Inbox) -> None:
         for _ in self.threads:
-            inbox.put(None)
+            inbox.put([None])
         inbox.wake(len(self.threads))
         for each in self.threads:
             each.join(MUCH_LATER)
@@ -50,7 +50,7 @@ def test_one_that_is_woken_takes_all_that_waits() -> None:
     inbox = Inbox()
     takers = Takers(inbox, 3)
     for number in range(100):
-        inbox.put(number)  # type: ignore[arg-type]
+        inbox.put([number])  # type: ignore[arg-type]
     inbox.wake(1)
     takers.wait_for(100)
     takers.end(inbox)
@@ -62,7 +62,7 @@ def test_whatever_is_put_in_and_rung_for_is_taken_once() -> None:
     inbox = Inbox()
     takers = Takers(inbox, 4)
     for number in range(20_000):
-        inbox.put(number)  # type: ignore[arg-type]
+        inbox.put([number])  # type: ignore[arg-type]
         inbox.wake(1)
         if number % 3 == 0:
             takers.came.acquire(timeout=MUCH_LATER)
@@ -89,7 +89,7 @@ def test_all_workers_are_woken_when_something_waits_and_nothing_ends() -> None:
     hand = Hand(pool, SimpleNamespace())  # type: ignore[arg-type]
     hand.wake_all()
     assert woken == []
-    pool.inbox.put(None)
+    pool.inbox.put([None])
     hand.wake_all()
     assert woken == [3]
 
