@@ -2,30 +2,42 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from jobd.errors import BadInput
 
 MAX_DEPTH = 64
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-_encoder = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":"))
+_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
-def _kept() -> Callable[[object], str]:
-    """`_encoder.encode` makes an encoder in C for each call, and takes three times as long for a
-    small payload as this, which keeps it; itself in a Python that has another one."""
-    try:
-        pieces = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
-            None, _encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",",
-            False, False, False,
-        )
-    except (AttributeError, TypeError):
-        return _encoder.encode
-    return lambda value: "".join(pieces(value, 0))
+class _KeptEncoder:
+    """The encoder in C that `JSONEncoder.encode` makes anew for each call, in three times as long
+    as a small payload takes."""
+
+    def __init__(self) -> None:
+        self._renew()
+
+    def _renew(self) -> None:
+        try:
+            self._pieces = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+                {}, _encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",",
+                False, False, False,
+            )
+        except (AttributeError, TypeError):  # another Python has another one
+            self._pieces = _encoder.iterencode
+
+    def encode(self, value: object) -> str:
+        try:
+            return "".join(self._pieces(value, 0))
+        except Exception:  # noqa: BLE001 - a payload may raise anything
+            # It still has in mind what it was amid, or what another thread was amid.
+            self._renew()
+            return _encoder.encode(value)
 
 
-_encoded = _kept()
+_kept = _KeptEncoder()
 
 
 def encode(value: object, limit: int, what: str = "payload") -> str:
@@ -36,9 +48,9 @@ def encode(value: object, limit: int, what: str = "payload") -> str:
             64, or takes more than `limit` bytes.
     """
     try:
-        text = _encoded(value)
+        text = _kept.encode(value)
     except RecursionError:
-        raise BadInput(f"{what} {_why_endless(value)}") from None
+        raise BadInput(f"{what} is nested deeper than {MAX_DEPTH}") from None
     except (TypeError, ValueError) as error:
         raise BadInput(f"{what} is not JSON: {_short(str(error))}") from None
     if len(text) > limit:
@@ -81,7 +93,7 @@ def encode_flat(payloads: Sequence[object], limit: int) -> list[str] | None:
         if type(payload) is not dict or not all(type(key) is str for key in payload):
             return None
     try:
-        text = _encoded(payloads)
+        text = _kept.encode(payloads)
     except (TypeError, ValueError, RecursionError):
         return None
     flat = text.count("{") + text.count("[") == len(payloads) + 1 and "\\ud" not in text
@@ -124,16 +136,6 @@ def clean_text(text: str, limit: int = 16_384) -> str:
         cut = f"\n[jobd: {len(text) - limit} characters cut]\n"
         text = text[: limit // 2] + cut + text[-limit // 2 :]
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _why_endless(value: object) -> str:
-    try:
-        json.dumps(value)
-    except ValueError as error:
-        return f"is not JSON: {error}"
-    except RecursionError:
-        pass
-    return f"is nested deeper than {MAX_DEPTH}"
 
 
 def _check_surrogates(text: str, what: str) -> None:

@@ -7,8 +7,6 @@ WINDOW = 0.020
 SHORT = 0.006
 """Seconds: jobs of 5 ms, and what it takes to wake their threads."""
 AT_MOST = 256
-BRIEF = 0.000_05
-"""Seconds: about what it takes to wake a thread."""
 
 
 class BufferRoom:
@@ -16,17 +14,11 @@ class BufferRoom:
 
     def __init__(self) -> None:
         self._finished: deque[tuple[float, int, float]] = deque()
-        self._brief = False
 
     def finished(self, durations: Sequence[float], now: float) -> None:
         """Jobs were finished that took these many seconds each; `now` is monotonic."""
         if durations:
-            self._brief = 2 * sum(each < BRIEF for each in durations) > len(durations)
             self._finished.append((now, len(durations), sum(durations)))
-
-    def are_brief(self, now: float) -> bool:
-        """Whether most of what was just finished took less than to wake a thread."""
-        return self.allowed(now) > 0 and self._brief
 
     def allowed(self, now: float) -> int:
         while self._finished and now - self._finished[0][0] > WINDOW:

@@ -165,6 +165,7 @@ class Dispatcher:
             # The batch stays as it is; nothing that handlers have done is lost while we live.
             self._not_before = monotonic + RETRY_AFTER_FULL
             self._report.disk_full(str(error), monotonic)
+            self._hand.wake_all()
             if self._finishing.is_set():
                 raise
             return
@@ -280,7 +281,7 @@ class Dispatcher:
     ) -> None:
         running = self._running()
         self._hand.put_down(batch.ended, monotonic)
-        self._hand.take(self._database.connection, claimed, running, monotonic)
+        self._hand.take(self._database.connection, claimed, running)
         self._hand.take_verdicts(applied.verdicts, running)
         # A replaced worker or a new limit makes room as well as an attempt that ended.
         self._look |= bool(batch.ended or batch.writes or applied.settled or applied.verdicts)

@@ -11,6 +11,7 @@ from jobd.core.job import EndedEarly, Isolation, Job, StopReason
 from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.batch_feed import BatchFeed
+from jobd.daemon.brief_jobs import BriefJobs
 from jobd.daemon.buffer import BufferRoom
 from jobd.daemon.crew import Crew
 from jobd.daemon.turn import Verdict
@@ -30,6 +31,7 @@ class Hand:
         self._pool = pool
         self._crew = crew
         self._buffer_room = BufferRoom()
+        self._brief_jobs = BriefJobs()
 
     def allows_buffer(self, monotonic: float) -> bool:
         """Whether jobs are short, so that claimed ones may wait for a worker."""
@@ -73,9 +75,7 @@ class Hand:
         more = bool(choice.without_handler) or len(heads) == limit or feed.has_more
         return claimed, more
 
-    def take(
-        self, db: sqlite3.Connection, claimed: Sequence[Job], running: float, monotonic: float
-    ) -> None:
+    def take(self, db: sqlite3.Connection, claimed: Sequence[Job], running: float) -> None:
         """Claimed jobs become attempts, and go to the workers."""
         retried = [job.id for job in claimed if job.attempt > 1]
         saved = daemons.checkpoints_of(db, retried) if retried else {}
@@ -88,7 +88,7 @@ class Hand:
             if job.id in saved:
                 attempt.checkpoint = saved[job.id]
         self._pool.hand_over(attempts)
-        self._pool.wake(1 if self._buffer_room.are_brief(monotonic) else len(claimed))
+        self._pool.wake(self._brief_jobs.workers_for(claimed))
         self._claimed = frozenset()
 
     def wake_all(self) -> None:
@@ -110,6 +110,7 @@ class Hand:
         """These attempts are settled in the database."""
         for each in ended:
             self.attempts.pop(each.attempt.job.id, None)
+        self._brief_jobs.ended(ended, monotonic)
         self._buffer_room.finished([each.duration for each in ended if each.duration], monotonic)
 
     def starts(self) -> list[Attempt]:

@@ -4,7 +4,10 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
-from jobd.daemon.buffer import BufferRoom
+from jobd.core.job import Job, Succeeded
+from jobd.core.registry import Handler
+from jobd.daemon.attempt import Attempt, Ended
+from jobd.daemon.brief_jobs import BriefJobs
 from jobd.daemon.hand import Hand
 from jobd.daemon.inbox import Inbox
 from tests.daemon.harness import House
@@ -71,15 +74,28 @@ def test_whatever_is_put_in_and_rung_for_is_taken_once() -> None:
     assert sorted(takers.taken) == list(range(20_000))
 
 
-def test_jobs_are_brief_when_most_of_what_was_just_finished_is() -> None:
-    """A few long ones among them change nothing, and what was long ago says nothing."""
-    room = BufferRoom()
-    assert not room.are_brief(0.0)
-    room.finished([0.00001] * 9 + [0.002] * 8, 1.0)
-    assert room.are_brief(1.01)
-    assert not room.are_brief(2.0)
-    room.finished([0.00001, 0.002], 2.0)
-    assert not room.are_brief(2.0)
+def job(job_type: str) -> Job:
+    return Job(1, 1, job_type, "default", "{}", 0, 0, 0, 0, None, None, None, 0)
+
+
+def ended(job_type: str, *durations: float) -> list[Ended]:
+    attempt = Attempt(job(job_type), Handler(job_type, lambda: None), None, 0.0)
+    return [Ended(attempt, Succeeded(None), duration) for duration in durations]
+
+
+def test_one_worker_is_woken_for_all_brief_jobs_and_one_for_each_other() -> None:
+    """A type that nobody knows may be long, and one of which one job was long is not brief."""
+    brief = BriefJobs()
+    assert brief.workers_for([]) == 0
+    assert brief.workers_for([job("a")] * 9) == 9
+    brief.ended([*ended("a", *[0.00001] * 9, *[0.002] * 8), *ended("b", 0.002)], 1.0)
+    assert brief.workers_for([job("a")] * 9) == 1
+    assert brief.workers_for([job("a"), job("b"), job("a"), job("c")]) == 3
+    brief.ended(ended("a", *[0.00001] * 9, 0.3), 2.0)
+    brief.ended(ended("a", 0.00001), 2.9)
+    assert brief.workers_for([job("a")] * 9) == 9
+    brief.ended(ended("a", 0.00001), 3.1)
+    assert brief.workers_for([job("a")] * 9) == 1
 
 
 def test_all_workers_are_woken_when_something_waits_and_nothing_ends() -> None:

@@ -69,7 +69,7 @@ def test_a_claim_that_is_just_committed_is_known() -> None:
     hand = Hand(pool, crew)
     claimed, _ = hand.claim(db, (1, 0), BatchFeed(crew), "1-aa", 2)
     before = hand.known()
-    hand.take(db, claimed, 0.0, 0.0)
+    hand.take(db, claimed, 0.0)
     assert before == hand.known() == {job_id}
     db.close()
 
