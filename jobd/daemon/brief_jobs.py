@@ -7,7 +7,8 @@ from jobd.daemon.attempt import Ended
 
 BRIEF = 0.000_05
 """Seconds: about what it takes to wake a thread."""
-LONG = 0.006
+LONG = 0.05
+"""Seconds: no wait for the interpreter's lock, which brief jobs have too, takes so long."""
 REMEMBERED = 1.0
 """Seconds for which a type is not brief after one job that was long."""
 
