@@ -75,4 +75,4 @@ class RunningClock:
         step = now - self._last
         if step <= 0.0:
             return self._sum
-        return self._sum + (min(self._longest_step, step))
+        return self._sum + min(step, self._longest_step)

@@ -24,7 +24,8 @@ class BriefJobs:
         """These attempts are over; `now` is monotonic."""
         lasted: dict[str, list[float]] = {}
         for each in ended:
-            lasted.setdefault(each.attempt.job.job_type, []).append(each.duration)
+            if each.duration:  # else it was given back before it began, and says nothing
+                lasted.setdefault(each.attempt.job.job_type, []).append(each.duration)
         for job_type, durations in lasted.items():
             if max(durations) >= LONG:
                 self._long_at[job_type] = now

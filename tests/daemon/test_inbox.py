@@ -40,8 +40,7 @@ class Takers:
             assert self.came.acquire(timeout=MUCH_LATER)
 
     def end(self, inbox: Inbox) -> None:
-        for _ in self.threads:
-            inbox.put([None])
+        inbox.put([None] * len(self.threads))
         inbox.wake(len(self.threads))
         for each in self.threads:
             each.join(MUCH_LATER)
@@ -52,8 +51,7 @@ def test_one_that_is_woken_takes_all_that_waits() -> None:
     """The others are not needed for it."""
     inbox = Inbox()
     takers = Takers(inbox, 3)
-    for number in range(100):
-        inbox.put([number])  # type: ignore[arg-type]
+    inbox.put(range(100))  # type: ignore[arg-type]
     inbox.wake(1)
     takers.wait_for(100)
     takers.end(inbox)
@@ -84,9 +82,11 @@ def ended(job_type: str, *durations: float) -> list[Ended]:
 
 
 def test_one_worker_is_woken_for_all_brief_jobs_and_one_for_each_other() -> None:
-    """A type that nobody knows may be long, and one of which one job was long is not brief."""
+    """A type of which no job ran to its end may be long, and one of which one was long is not
+    brief."""
     brief = BriefJobs()
     assert brief.workers_for([]) == 0
+    brief.ended(ended("a", 0.0), 0.5)
     assert brief.workers_for([job("a")] * 9) == 9
     brief.ended([*ended("a", *[0.00001] * 9, *[0.002] * 8), *ended("b", 0.002)], 1.0)
     assert brief.workers_for([job("a")] * 9) == 1
