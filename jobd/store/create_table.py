@@ -76,7 +76,7 @@ def read_table(sql: str) -> Table:
     constraints = []
     for part in _split(tokens[start + 1 : end]):
         if part[0] in TABLE_CONSTRAINTS:
-            constraints.append(_text(_unnamed(part)))
+            constraints.append(_without_shortcuts(_text(_unnamed(part))))
         else:
             columns[part[0]] = _column(part[1:])
     options = frozenset(" ".join(option) for option in _split(tokens[end + 1 :]))
@@ -119,7 +119,7 @@ def _column(tokens: list[str]) -> dict[str, str]:
     clauses: dict[str, str] = {"type": ""}
     for clause in _clauses(tokens):
         kind = clause[0] if clause[0] in CLAUSES else "type"
-        text = _text(clause) if kind != "check" else _without_shortcut(_text(clause))
+        text = _text(clause) if kind != "check" else _without_shortcuts(_text(clause))
         clauses[kind] = f"{clauses[kind]} and {text}" if clauses.get(kind) else text
     clauses.pop("constraint", None)
     return clauses
@@ -193,11 +193,13 @@ def _text(tokens: list[str]) -> str:
     return _sorted_lists(" ".join(tokens))
 
 
-def _without_shortcut(check: str) -> str:
-    """`x = 'a' OR x IN ('a', …)` as the list alone, which allows the same; so with `x IS NULL`."""
-    return _SHORTCUT.sub(
+def _without_shortcuts(check: str) -> str:
+    """`x = 'a' OR x IN ('a', …)` as the list alone, which allows the same; so with `x IS NULL`,
+    and with more of them before one list."""
+    shorter = _SHORTCUT.sub(
         lambda found: found["list"] if (found["value"] or "") in found["list"] else found[0], check
     )
+    return shorter if shorter == check else _without_shortcuts(shorter)
 
 
 def _sorted_lists(text: str) -> str:

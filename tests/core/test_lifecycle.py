@@ -205,7 +205,7 @@ def test_the_check_lists_what_the_enum_lists(
     db: sqlite3.Connection, table: str, column: str, values: type[JobStatus]
 ) -> None:
     """The CHECK of each column that holds an enum names its values, in its order."""
-    head = rf"CHECK \(\s*(?:{column} (?:= '\w+'|IS NULL) OR )?{column} IN \("
+    head = rf"CHECK \(\s*(?:{column} (?:= '\w+'|IS NULL) OR )*{column} IN \("
     assert listed(db, table, head) == [str(value) for value in values]
 
 

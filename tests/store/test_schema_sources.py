@@ -69,3 +69,11 @@ def test_spelling_makes_no_difference(sql: str) -> None:
     wanted = read_table("CREATE TABLE t (a INTEGER NOT NULL DEFAULT 'B', c TEXT) STRICT")
     assert read_table(sql) == wanted
     assert read_table(sql.replace("'B'", "'b'")) != wanted
+
+
+def test_values_named_before_their_list_make_no_difference() -> None:
+    """`a = 'x' OR a IN ('x', 'y')` allows what the list does; a value that is not in it, more."""
+    lists = "CREATE TABLE t (a TEXT CHECK (a IN ('x', 'y')), CHECK (b = 1 OR a IN ('x', 'y')))"
+    quick = lists.replace("a IN", "a = 'y' OR a = 'x' OR a IN")
+    assert read_table(quick) == read_table(lists)
+    assert read_table(quick.replace("a = 'y'", "a = 'z'")) != read_table(lists)

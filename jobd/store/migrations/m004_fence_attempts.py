@@ -8,7 +8,7 @@ from jobd.store.migrations.m003_allow_nine_statuses import TABLE as OLD_TABLE
 from jobd.store.migrations.migration import Migration, rebuild
 
 # SQLite builds a temporary index for a list of more than two values, each time a statement reaches
-# it: the commonest value stands before the list, and the index below has no list at all.
+# it: the commonest values stand before the list, and the index below has no list at all.
 TABLE = """
 CREATE TABLE job_queue (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -17,7 +17,7 @@ CREATE TABLE job_queue (
     payload TEXT NOT NULL DEFAULT '{}',
     priority INTEGER NOT NULL DEFAULT 0 CHECK (priority BETWEEN -1000 AND 1000),
     status TEXT NOT NULL DEFAULT 'pending' CHECK (
-        status = 'pending' OR status IN (
+        status = 'pending' OR status = 'running' OR status = 'completed' OR status IN (
             'pending', 'running', 'timeout', 'zombie', 'retrying', 'completed', 'failed',
             'dead_letter', 'cancelled'
         )
@@ -61,7 +61,7 @@ CREATE TABLE job_queue (
     CHECK (ready = 0 OR (status IN ('pending', 'retrying') AND due_at IS NULL)),
     CHECK (due_at IS NULL OR status IN ('pending', 'retrying')),
     CHECK (
-        execution_over = 1
+        execution_over = 1 OR status = 'running'
         OR status IN ('running', 'timeout', 'zombie', 'dead_letter', 'cancelled')
     )
 ) STRICT
