@@ -19,11 +19,11 @@ from jobd.core.settle import settle
 from jobd.core.why_ended import STILL_EXECUTING
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.turn import Applied, Batch, Settled, Verdict, Write
-from jobd.store import daemons, enqueue, outcomes
+from jobd.store import completion, daemons, enqueue, outcomes
 
 
 class _Completion(NamedTuple):
-    """A success, in the order in which the store's verb packs it."""
+    """A success, as the store's verb takes it."""
 
     job_id: int
     attempt: int
@@ -112,7 +112,7 @@ class Ledger:
             )
             for each in succeeded
         ]
-        done = set(outcomes.complete(db, rows, now))
+        done = set(completion.complete(db, rows, now))
         for each in succeeded:
             if each.attempt.job.id in done:
                 applied.completed.append((each, self._enqueued(db, each, now)))

@@ -1,4 +1,4 @@
-"""How attempts end: one verb per move, each a guarded write over any number of rows.
+"""How attempts end that do not succeed: one verb per move, each a guarded write over many rows.
 
 Every verb takes `(db, rows, now)`, must run inside `transaction()`, and returns the ids that it
 changed; a row that is missing from them had been moved by another hand.
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from jobd.core.job import Row, Settlement
 from jobd.core.lifecycle import (
-    COMPLETE,
     EXECUTING,
     GIVE_UP,
     LOSE,
@@ -35,16 +34,6 @@ _FAILURE = """
     failure_type = new.failure_type, error_message = new.error_message,
     last_error_traceback = new.traceback
 """
-
-complete = move_write(
-    COMPLETE,
-    ("result", "started_at"),
-    """result = new.result, completed_at = :now, execution_over = 1,
-    started_at = coalesce(new.started_at, job_queue.started_at),
-    failure_type = NULL, error_message = NULL, last_error_traceback = NULL,
-    next_retry_at = NULL, retry_delay_ms = NULL""",
-    mark="completed_at = :now",
-)
 
 retry = move_write(
     RETRY,

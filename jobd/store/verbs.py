@@ -26,43 +26,32 @@ def quoted(statuses: Sequence[str]) -> str:
     return ", ".join(f"'{status}'" for status in statuses)
 
 
-def fenced_write(
-    sources: Sequence[JobStatus], fields: Sequence[str], changes: str, mark: str = ""
-) -> Write:
+def fenced_write(sources: Sequence[JobStatus], fields: Sequence[str], changes: str) -> Write:
     """A verb `(db, rows, now) -> ids changed`, one statement for any number of rows.
 
     `rows` are objects with `job_id`, `attempt`, `worker_id` and the attributes in `fields`, which
     `changes` reads as `new.<field>`. A row changes only when its status is one of `sources` and
-    it still is this attempt of this owner. `mark` is a condition that `changes` makes true of a
-    row of this attempt and nothing else does: with it the ids of the changed rows are only
-    asked for when they are not all.
+    it still is this attempt of this owner.
     """
     columns = ("job_id", "attempt", "worker_id", *fields)
     unpacked = ", ".join(f"json_extract(value, '$[{i}]') AS {c}" for i, c in enumerate(columns))
-    new = f"(SELECT {unpacked} FROM json_each(:rows)) AS new"
-    ours = """job_queue.id = new.job_id AND job_queue.attempt = new.attempt
-            AND job_queue.worker_id IS new.worker_id"""
     statement = f"""
-        UPDATE job_queue SET {changes} FROM {new}
-        WHERE {ours} AND job_queue.status IN ({quoted(sources)})
-        {"" if mark else "RETURNING job_queue.id"}
+        UPDATE job_queue SET {changes} FROM (SELECT {unpacked} FROM json_each(:rows)) AS new
+        WHERE job_queue.id = new.job_id AND job_queue.attempt = new.attempt
+            AND job_queue.worker_id IS new.worker_id AND job_queue.status IN ({quoted(sources)})
+        RETURNING job_queue.id
     """
-    which = f"SELECT job_queue.id FROM {new} JOIN job_queue ON {ours} AND {mark}"
     values_of = attrgetter(*columns)
 
     def write(db: sqlite3.Connection, rows: Sequence[Any], now: int) -> list[int]:
         if not rows:
             return []
         values = {"rows": json.dumps([values_of(row) for row in rows]), "now": now}
-        changed = db.execute(statement, values)
-        if mark and changed.rowcount == len(rows):
-            return [row.job_id for row in rows]
-        return [job_id for (job_id,) in (db.execute(which, values) if mark else changed)]
+        return [job_id for (job_id,) in db.execute(statement, values)]
 
     return write
 
 
-def move_write(move: Move, fields: Sequence[str], changes: str, mark: str = "") -> Write:
+def move_write(move: Move, fields: Sequence[str], changes: str) -> Write:
     """The verb that writes `move`: its guard and its target come from the table of moves."""
-    mark = mark and f"status = '{move.target}' AND {mark}"
-    return fenced_write(move.sources, fields, f"status = '{move.target}', {changes}", mark)
+    return fenced_write(move.sources, fields, f"status = '{move.target}', {changes}")

@@ -10,7 +10,7 @@ from jobd.cli.main import main
 from jobd.core.job import AttemptOutcome, Settlement
 from jobd.core.lifecycle import FailureType
 from jobd.core.new_job import NewJob
-from jobd.store import daemons, outcomes, reading
+from jobd.store import completion, daemons, outcomes, reading
 from jobd.store.connection import Database
 from jobd.store.enqueue import enqueue
 from jobd.store.opening import open_database
@@ -92,7 +92,7 @@ class Store:
         row = type("Done", (), {"job_id": job_id, "attempt": 1, "worker_id": "d1",
                                 "result": '{"size": 3}', "started_at": NOW})
         with self.opened() as database, database.transaction() as db:
-            assert outcomes.complete(db, [row], NOW + 1_000) == [job_id]
+            assert completion.complete(db, [row], NOW + 1_000) == [job_id]
 
     def dead(self, number: int = 1) -> None:
         """`number` new jobs in dead_letter."""

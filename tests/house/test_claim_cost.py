@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from jobd import clock
-from jobd.store import claims, outcomes
+from jobd.store import claims, completion
 from jobd.store import news as store_news
 from jobd.store.connection import Database
 from jobd.store.news import news, next_due_at
@@ -90,7 +90,7 @@ def claim_and_complete(database: Database) -> float:
         for job in jobs
     ]
     with database.transaction() as db:
-        assert len(outcomes.complete(db, ended, NOW)) == AT_ONCE
+        assert len(completion.complete(db, ended, NOW)) == AT_ONCE
     return 1000 * (clock.monotonic() - began)
 
 

@@ -22,8 +22,8 @@ from jobd.store import (
     batch_retention,
     batches,
     claims,
+    completion,
     daemons,
-    outcomes,
     requests,
 )
 from jobd.store.batch_lock import batch_lock, is_worked_on
@@ -65,7 +65,7 @@ def complete(db: sqlite3.Connection, job_id: int) -> None:
     run(db, job_id)
     done = SimpleNamespace(job_id=job_id, attempt=_attempt(db, job_id), worker_id=OWNER,
                            result="1", started_at=NOW)
-    assert outcomes.complete(db, [done], NOW) == [job_id]
+    assert completion.complete(db, [done], NOW) == [job_id]
 
 
 def fail(db: sqlite3.Connection, job_id: int, status: str = "dead_letter") -> None:
@@ -267,7 +267,7 @@ def test_cancelling_goes_in_slices_and_leaves_what_runs(db: sqlite3.Connection) 
     assert [batch_requests.cancel_slice(db, batch, NOW) for _ in range(2)] == [True, False]
     assert batch_moves.finish(db, batch, NOW) is None
     done = SimpleNamespace(job_id=running, attempt=1, worker_id=OWNER, result="1", started_at=NOW)
-    outcomes.complete(db, [done], NOW)
+    completion.complete(db, [done], NOW)
     ended = batch_moves.finish(db, batch, NOW)
     assert ended is not None
     assert (ended.batch["status"], counters(db, batch)) == ("cancelled", (510, 1, 1, 0, 509))
@@ -309,7 +309,7 @@ def test_a_checkpoint_of_an_item_is_its_batch_s_until_it_succeeds(db: sqlite3.Co
     assert daemons.checkpoints_of(db, [item, other]) == {item: '{"at":1}'}
     assert db.execute("SELECT count(*) FROM job_checkpoints").fetchone() == (0,)
     done = SimpleNamespace(job_id=item, attempt=1, worker_id=OWNER, result="1", started_at=NOW)
-    outcomes.complete(db, [done], NOW)
+    completion.complete(db, [done], NOW)
     assert daemons.checkpoints_of(db, [item]) == {}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jobd.core.lifecycle import EXECUTING, RUNNING, TIMEOUT, JobStatus
-from jobd.store import outcomes
+from jobd.store import completion, outcomes
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
 from jobd.store.verbs import quoted
@@ -36,7 +36,7 @@ def rows(database: Database) -> Rows:
 
 
 VERBS: dict[str, tuple[Verb, tuple[JobStatus, ...]]] = {
-    "complete": (outcomes.complete, (RUNNING,)),
+    "complete": (completion.complete, (RUNNING,)),
     "retry": (outcomes.retry, EXECUTING),
     "park": (outcomes.park, EXECUTING),
     "give_up": (outcomes.give_up, EXECUTING),
@@ -165,7 +165,23 @@ def test_every_verb_of_the_outcomes_is_listed_here() -> None:
         name for name, value in vars(outcomes).items()
         if getattr(value, "__qualname__", "") == "fenced_write.<locals>.write"
     }
-    assert made == set(VERBS)
+    assert {*made, "complete"} == set(VERBS)
+
+
+def test_each_success_keeps_what_is_its_own(database: Database, rows: Rows) -> None:
+    """Results, starts and attempts differ from job to job; a start that is unknown stays."""
+    plain, packed = rows.put("running", started_at=7), rows.put("running", started_at=7)
+    retried, unknown = rows.put("running", attempt=9), rows.put("running", started_at=7)
+    done = [
+        fence(plain, result=None, started_at=51), fence(packed, result="[[1], null]"),
+        fence(retried, attempt=9), fence(unknown, result=None, started_at=None),
+    ]
+    with database.transaction() as db:
+        assert sorted(completion.complete(db, done, NOW)) == [plain, packed, retried, unknown]
+    kept = {job_id: (row["result"], row["started_at"])
+            for job_id in (plain, packed, retried, unknown) for row in [rows.get(job_id)]}
+    assert kept == {plain: (None, 51), packed: ("[[1], null]", 50), retried: ('"done"', 50),
+                    unknown: (None, 7)}
 
 
 def test_statuses_stand_in_sql_in_quotes() -> None:

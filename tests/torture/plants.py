@@ -62,8 +62,9 @@ _SELECT_THEN_UPDATE = (
          "    WHERE id IN (SELECT value FROM json_each(:chosen))\n"),
 )
 _LATE_SUCCESS = (
-    Edit("jobd.store.outcomes", "complete = move_write(\n    COMPLETE,",
-         "complete = move_write(\n    Move(COMPLETE.event, EXECUTING, COMPLETE.target),"),
+    Edit("jobd.store.completion", "job_queue.status IN ({quoted(COMPLETE.sources)})",
+         "job_queue.status IN ({quoted(EXECUTING)})"),
+    Edit("jobd.store.completion", "import COMPLETE\n", "import COMPLETE, EXECUTING\n"),
 )
 
 PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
@@ -136,9 +137,8 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
     Plant("returning_read_by_fetchone", 20,
           ("nothing_is_wrong_by_the_log", "every_job_ends", "rescues_are_deaths"), (
         Edit("jobd.store.verbs",
-             "for (job_id,) in (db.execute(which, values) if mark else changed)]",
-             "for (job_id,) in [(db.execute(which, values) if mark else changed).fetchone()] "
-             "if job_id]"),
+             "in db.execute(statement, values)]",
+             "in filter(None, [db.execute(statement, values).fetchone()])]"),
     )),
     Plant("wall_clock_in_deadlines", 60, ("deadlines_are_true",), (
         Edit("jobd.daemon.daemon", "return self._running_clock.running(clock.monotonic())",
