@@ -127,6 +127,8 @@ class Arena:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JOBD_")}
+    # What is installed has been compiled; a clone is at its first run, unless this forbids it.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
