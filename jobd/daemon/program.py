@@ -83,8 +83,9 @@ class Program:
         """What is left: the attempt's processes and our group; when exempt, the program alone."""
         if self._exempt:
             return Left([] if self.has_ended() else [self._process.pid], False)
-        left = self._belonging.left()
-        return Left(sorted({*left.pids, *group_of(self._process.pid)}), left.locked)
+        left, group = self._belonging.left(), group_of(self._process.pid)
+        # Until it is reaped, no other group can have its number.
+        return Left(sorted({*left.pids, *group}), left.locked, self._process.pid)
 
     def end_left(self, kill_grace: float) -> Left:
         """Stop what is left; what could not be stopped."""

@@ -35,6 +35,8 @@ class Left(NamedTuple):
 
     pids: list[int]
     locked: bool
+    group: int | None = None
+    """Their process group, when it is known that nobody else is in it."""
 
     def __bool__(self) -> bool:
         return self.locked or bool(self.pids)
@@ -127,7 +129,13 @@ def _gone_within(
     deadline = clock.monotonic() + seconds
     signalled: set[int] = set()
     while left := find():
-        _signal_all([pid for pid in left.pids if pid not in signalled], *numbers)
+        fresh = [pid for pid in left.pids if pid not in signalled]
+        if left.group is not None and (not signalled or signal.SIGKILL in numbers):
+            # Whoever forks and goes on as its child has gone from where it was seen.
+            for number in numbers:
+                signal_group(left.group, number)
+            fresh = [pid for pid in fresh if _group(pid) != left.group]
+        _signal_all(fresh, *numbers)
         signalled.update(left.pids)
         if clock.monotonic() >= deadline:
             break

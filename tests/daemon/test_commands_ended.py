@@ -71,6 +71,16 @@ def test_cancel_ends_whatever_the_program_started(shop: House, guest: Villain, k
     assert (job["status"], job["execution_over"]) == ("cancelled", 1)
 
 
+@pytest.mark.parametrize("chain", ["group-chain", "deaf-group-chain"])
+def test_cancel_ends_a_chain_of_short_lives_in_the_process_group(
+    shop: House, guest: Villain, chain: str
+) -> None:
+    """No pid of it lives long enough to be found and signalled; a signal to the group ends it."""
+    job_id = up(guest, chain, "sleep")
+    shop.cli("cancel", str(job_id))
+    shop.daemons[-1].wait_for("job.cancelled", job_id=job_id)
+    assert guest.is_free(job_id)
+    assert shop.daemons[-1].events("job.zombified", job_id=job_id) == []
 
 
 def test_a_timeout_ends_everyone_before_the_next_attempt(shop: House, guest: Villain) -> None:

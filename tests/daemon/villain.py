@@ -112,6 +112,7 @@ CHILDREN = {
     "deaf-hidden": (deaf, hide),
     "chain": (os.setsid, chain),
     "group-chain": (lambda: chain(60),),
+    "deaf-group-chain": (deaf, lambda: chain(60)),
     "stranger": (stranger,),
 }
 
