@@ -77,6 +77,10 @@ def is_locked(directory: Path) -> bool:
 _MARK = re.compile(rb"\n\[jobd: (\d+) bytes cut\]\n")
 _MARK_BEGINS = b"\n[jobd: "
 LONGEST_MARK = 64
+KEPT_END = 400
+"""Bytes of what was written last, in which most programs say what is wrong."""
+MAY_WRITE_ON = 5
+"""How often a program may be caught writing; then what it writes is cut without being counted."""
 
 
 class CutFinder:
@@ -94,7 +98,8 @@ class CutFinder:
 
 
 def cut(path: Path, most: int, coming: int = 0) -> None:
-    """Cut a file of more than `most` bytes to its first half, and say in it how much is gone.
+    """Cut a file of more than `most` bytes to its first half, a mark that says how many bytes are
+    gone, and its end.
 
     With `coming` bytes more it would be too large; whoever writes them cuts first, and so the last
     that was written is always there.
@@ -103,16 +108,28 @@ def cut(path: Path, most: int, coming: int = 0) -> None:
     try:
         if path.lstat().st_size + coming <= most:  # and a link is let be
             return
-        with path.open("r+b") as file, path.open("ab") as end:
+        with path.open("r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(most // 2)
-            before = _MARK.match(file.read(LONGEST_MARK))
-            size = os.fstat(file.fileno()).st_size
-            if size + coming > most:
-                file.truncate(most // 2)
-                end.write(_mark(size - most // 2, before))
+            _cut(file.fileno(), most, coming)
     except FileNotFoundError:
         return
+
+
+def _cut(file: int, most: int, coming: int) -> None:
+    half, end = most // 2, min(KEPT_END, most // 8)
+    before = _MARK.match(os.pread(file, LONGEST_MARK, half))
+    behind = half + (len(before[0]) if before else 0)
+    for _ in range(MAY_WRITE_ON):
+        size = os.fstat(file).st_size
+        if size + coming <= most or size <= half:
+            return
+        last = os.pread(file, end, max(behind, size - end))
+        kept = _mark(size - half - len(last), before) + last
+        # This waits for a write under way, whose bytes are then seen, and counted.
+        os.pwrite(file, kept, half)
+        if os.fstat(file).st_size == max(size, half + len(kept)):
+            break
+    os.ftruncate(file, half + len(kept))
 
 
 def _mark(gone: int, before: re.Match[bytes] | None) -> bytes:

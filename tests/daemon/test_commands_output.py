@@ -31,6 +31,11 @@ for _ in range(3):
 os.write(1, b"the end")
 """
 
+CUT_BEFORE_IT_ENDS = """
+while os.fstat(2).st_size > 150_000:
+    time.sleep(0.005)
+"""
+
 LEAVES_A_WRITER = """
 import os, sys, time
 if os.fork() == 0:
@@ -101,8 +106,28 @@ def test_a_flood_is_bounded_and_can_be_cancelled(flooded: House) -> None:
         assert kept[: MAX // 2] == (bytes(range(256)) * 400)[: MAX // 2]
 
 
+def test_the_marks_tell_how_much_was_cut(flooded: House) -> None:
+    """What is kept and what the marks say was cut add up to what was written."""
+    job_id = exec_python(flooded, WRITES_ON_AFTER_EACH_CUT)
+    flooded.daemons[-1].wait_for("job.completed", job_id=job_id)
+    kept = logs(flooded, str(job_id))[0]
+    cut = sum(int(number) for number in MARK.findall(kept))
+    assert kept.endswith(b"the end")
+    assert len(MARK.sub(b"", kept)) + cut == 600_007
 
 
+@pytest.mark.parametrize("before_its_end", ["", CUT_BEFORE_IT_ENDS])
+def test_a_failure_after_a_flood_is_told_in_the_programs_words(
+    flooded: House, before_its_end: str
+) -> None:
+    """The error message is the program's last line, cut by a sweep or when it had ended."""
+    words = r"b'noise ' * 50_000 + b'\nthe disk is on fire\n'"
+    job_id = exec_python(
+        flooded, f"import os, time\nos.write(2, {words})\n{before_its_end}\nos._exit(1)"
+    )
+    line = flooded.daemons[-1].wait_for("job.dead_lettered", job_id=job_id)
+    assert line["error"] == "exited with 1: the disk is on fire"
+    assert size(stream(flooded, job_id, "stderr")) < MAX + 100
 
 
 def test_what_a_good_command_left_behind_may_not_write_without_bound(flooded: House) -> None:
