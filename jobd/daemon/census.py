@@ -10,6 +10,9 @@ from typing import Any
 from jobd.core.config import Pool
 from jobd.daemon.worker import WorkerPool
 
+BETWEEN = 2.0
+"""Seconds between two looks into the directories that tell what handlers leak."""
+
 
 def threads() -> int:
     """The threads of this process, Python's and others."""
@@ -26,19 +29,32 @@ def file_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def exhausted(pool: WorkerPool, limits: Pool) -> Mapping[str, Any]:
-    """The keys of `pool.exhausted`: each count that is above its limit, and that limit."""
-    most_files = min(round(limits.max_open_files * file_limit()), file_limit() - 1)
-    counts = [
-        ("stuck", pool.stuck_count(), "max_stuck_threads", limits.max_stuck_threads),
-        ("threads", threads(), "max_threads", limits.max_threads),
-        ("open_files", open_files(), "max_open_files", most_files),
-    ]
-    return {
-        name: value
-        for what, count, limit, most in counts if count > most
-        for name, value in ((what, count), (limit, most))
-    }
+class Census:
+    """Whether this process has too much of what runs out."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self._next_look = 0.0
+
+    def exhausted(self, limits: Pool, now: float) -> Mapping[str, Any]:
+        """The keys of `pool.exhausted`: each count that is above its limit, and that limit.
+
+        Threads and files are counted every two seconds; `now` is monotonic.
+        """
+        counts = [("stuck", self._pool.stuck_count(), "max_stuck_threads",
+                   limits.max_stuck_threads)]
+        if now >= self._next_look:
+            self._next_look = now + BETWEEN
+            most_files = min(round(limits.max_open_files * file_limit()), file_limit() - 1)
+            counts += [
+                ("threads", threads(), "max_threads", limits.max_threads),
+                ("open_files", open_files(), "max_open_files", most_files),
+            ]
+        return {
+            name: value
+            for what, count, limit, most in counts if count > most
+            for name, value in ((what, count), (limit, most))
+        }
 
 
 def said(too_many: Mapping[str, Any]) -> str:

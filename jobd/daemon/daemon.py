@@ -14,7 +14,7 @@ from jobd.core.job import Isolation, StopReason
 from jobd.core.registry import Handler
 from jobd.core.version import VERSION
 from jobd.daemon.alerts import Alerts
-from jobd.daemon.census import exhausted, said
+from jobd.daemon.census import Census, said
 from jobd.daemon.change_watch import ChangeWatch
 from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.context import Surroundings
@@ -46,7 +46,7 @@ from jobd.store import claims, daemons
 from jobd.store.connection import WAL_GROWN, Database
 from jobd.store.opening import open_database
 
-TICK = 0.5
+TICK, IDLE_TICK = 0.5, 1.0
 DRAIN_TICK = 0.05
 LAST_MOMENT = 1.0
 LONGEST_FINISH = 10.0
@@ -93,6 +93,7 @@ class Daemon:
 
     def _watch_over(self, path: Path) -> None:
         """Make all that looks at the work from beside it: sweeps, alerts, signs of life."""
+        self._census = Census(self._pool)
         self._changes = ChangeWatch(self.dispatcher.submit, self.hand.in_threads)
         self._alerts = Alerts(path, lambda: self._crew.config, self.dispatcher.submit)
         self.report.tell = self._alerts.of_outcome
@@ -103,13 +104,12 @@ class Daemon:
         upkeep = Upkeep(path, self._crew, self.dispatcher, self.hand, self.report)
         meter = self.report.meter
         metrics = MetricsFile(path, self._crew, meter, upkeep)
-        self._sweeper = Sweeper(meter.counted(
-            [*self._patrol.sweeps(), upkeep.sweep(), metrics.sweep(),
-             Pulse(path, meter.counters).sweep()]
-        ), path)
+        self._sweeper = Sweeper(
+            meter.counted([*self._patrol.sweeps(), upkeep.sweep(), metrics.sweep()]), path
+        )
         self._vitals = Vitals(
             self._systemd, self._pool, self.dispatcher, self._patrol, self._sweeper, self.report,
-            path, self._crew.config.timing.heartbeat,
+            Pulse(path, meter.counters), path, self._crew.config.timing.heartbeat,
         )
 
     def run(self) -> int:
@@ -137,7 +137,7 @@ class Daemon:
 
     def _watch(self) -> int:
         while True:
-            number = self._box.wait(TICK)
+            number = self._box.wait(TICK if self.hand.attempts else IDLE_TICK)
             if number in STOPS:
                 return errors.DONE
             if number == RELOAD:
@@ -153,7 +153,7 @@ class Daemon:
                 return errors.TEMPORARY
             if not self.dispatcher.is_alive():
                 return errors.TEMPORARY
-            too_many = exhausted(self._pool, self._crew.config.pool)
+            too_many = self._census.exhausted(self._crew.config.pool, clock.monotonic())
             if too_many:
                 self.why = said(too_many)
                 logger().error("pool.exhausted", **too_many)

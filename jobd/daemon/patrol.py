@@ -56,6 +56,8 @@ class Patrol:
         self._changes = changes
         self._orphans = OrphanSweep()
         self._connections: dict[str, Database] = {}
+        self._idle_at: dict[str, int] = {}
+        """The `data_version` at which a sweep saw that nothing executes."""
         self._watch = WorkerWatch(crew, pool, dispatcher, running_clock, alerts)
         self._alerts = alerts
 
@@ -65,7 +67,6 @@ class Patrol:
             Sweep("timeouts", timing.sweep_interval, self.timeouts),
             Sweep("zombies", timing.sweep_interval, self.zombies),
             Sweep("survivors", timing.sweep_interval, self.survivors, self._ending_takes),
-            Sweep("health", timing.sweep_interval, self._watch.look),
             Sweep("heartbeat", timing.heartbeat, self.heartbeat),
         ]
 
@@ -80,7 +81,9 @@ class Patrol:
         self._changes.look_again()
 
     def zombies(self) -> None:
-        """Give a verdict on what does not stop, and find rows that nobody executes."""
+        """Say which workers are stuck, give a verdict on what does not stop, and find rows that
+        nobody executes."""
+        self._watch.look()
         running = self._running_clock.running(clock.monotonic())
         for verdict in sweep_zombies(self._attempts(), self._crew.config.timing, running):
             self._dispatcher.submit(verdict)
@@ -112,7 +115,13 @@ class Patrol:
 
     def _rows(self, sweep: str, *, ours: bool) -> list[Row]:
         """Executions that are not over, of this daemon or of dead ones."""
-        rows = outcomes.executing_rows(self._database(sweep).connection)
+        database = self._database(sweep)
+        version = database.data_version()
+        if self._idle_at.get(sweep) == version:
+            return []
+        rows = outcomes.executing_rows(database.connection)
+        if not rows:
+            self._idle_at[sweep] = version
         return [row for row in rows if (row.worker_id == self._crew.identity.id) is ours]
 
     def heartbeat(self) -> None:

@@ -1,13 +1,11 @@
-"""The sweep that keeps, for who watches, how many attempts ended in each second."""
+"""Keeps, for who watches, how many attempts ended in each second."""
 
 from pathlib import Path
 
 from jobd import clock
 from jobd.core.counters import Counters
-from jobd.daemon.sweeper import Sweep
 from jobd.store.pulse import PulseWriter
 
-INTERVAL = 0.5
 NO_FAILURES = frozenset({"completed", "released", "snoozed", "cancelled", "set_aside"})
 
 
@@ -20,9 +18,6 @@ class Pulse:
         self._before = (0, 0)
         self._second = 0
         self._ended = (0, 0)
-
-    def sweep(self) -> Sweep:
-        return Sweep("pulse", INTERVAL, self.beat)
 
     def beat(self) -> None:
         """Add what has ended since the last call to the second that is now."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from jobd.core.presence import SIGN_EVERY
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.patrol import Patrol
+from jobd.daemon.pulse import Pulse
 from jobd.daemon.report import Report
 from jobd.daemon.sweeper import Sweeper
 from jobd.daemon.systemd import Systemd
@@ -29,7 +30,7 @@ class Vitals:
 
     def __init__(
         self, systemd: Systemd, pool: WorkerPool, dispatcher: Dispatcher, patrol: Patrol,
-        sweeper: Sweeper, report: Report, database: Path, sign_every: float,
+        sweeper: Sweeper, report: Report, pulse: Pulse, database: Path, sign_every: float,
     ) -> None:
         self._systemd = systemd
         self._pool = pool
@@ -37,6 +38,7 @@ class Vitals:
         self._patrol = patrol
         self._sweeper = sweeper
         self._report = report
+        self._pulse = pulse
         self._database = database
         self._sign_every = min(sign_every, SIGN_EVERY)
         self._last_shown = float("-inf")
@@ -46,6 +48,7 @@ class Vitals:
     def look(self, now: float) -> None:
         """Tell how it is; `now` is monotonic, as everywhere here."""
         self._systemd.status(self._line())
+        self._pulse.beat()
         self._live(now)
 
     def show_at_once(self) -> None:
@@ -54,6 +57,7 @@ class Vitals:
 
     def look_while_stopping(self, now: float, left: float) -> None:
         """Tell who is waited for, `left` seconds at most, and that it is not stuck."""
+        self._pulse.beat()
         self._live(now)
         if now - self._last_need >= SAID_AGAIN_EVERY:
             self._last_need = now

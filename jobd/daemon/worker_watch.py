@@ -17,7 +17,7 @@ LASTS_MS = 1_000
 
 
 class WorkerWatch:
-    """Its `look` is one sweep, `show` is called by another."""
+    """Its `look` belongs to one sweep, `show` is called by another."""
 
     def __init__(
         self,
