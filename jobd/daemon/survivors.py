@@ -129,13 +129,13 @@ def _gone_within(
     deadline = clock.monotonic() + seconds
     signalled: set[int] = set()
     while left := find():
-        fresh = [pid for pid in left.pids if pid not in signalled]
         if left.group is not None and (not signalled or signal.SIGKILL in numbers):
             # Whoever forks and goes on as its child has gone from where it was seen.
             for number in numbers:
                 signal_group(left.group, number)
-            fresh = [pid for pid in fresh if _group(pid) != left.group]
-        _signal_all(fresh, *numbers)
+            # Who was forked since that look has had it too.
+            signalled.update(group_of(left.group))
+        _signal_all([pid for pid in left.pids if pid not in signalled], *numbers)
         signalled.update(left.pids)
         if clock.monotonic() >= deadline:
             break

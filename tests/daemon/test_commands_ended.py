@@ -1,13 +1,16 @@
 """How commands are ended: by a deadline, a person, a stop of the daemon, or because they failed."""
 
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from jobd.daemon.program import Stopper
+from jobd.daemon.survivors import Left, end_left, group_of
 from tests.daemon.harness import House
 from tests.daemon.villain import Villain, until
 
@@ -201,6 +204,31 @@ def test_what_a_good_command_left_outlives_the_daemon_too(house: House, villain:
     first.kill()
     assert house.start().stop() == 0
     assert villain.left() == villain.ups()
+
+
+COUNTS_ITS_TERMS = """
+import os, signal, sys
+child = os.fork()
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"term\\n" if not child else b""))
+os.write(1, b"up\\n")
+while True:
+    signal.pause()
+"""
+
+
+def test_a_child_that_was_forked_after_the_look_is_told_once() -> None:
+    """The group's signal has reached it; it is found with the next look, and not told again."""
+    with subprocess.Popen([sys.executable, "-ISc", COUNTS_ITS_TERMS], stdout=subprocess.PIPE,
+                          start_new_session=True) as program:
+        assert program.stdout is not None
+        assert [program.stdout.readline() for _ in range(2)] == [b"up\n"] * 2
+        seen = iter([[program.pid]])
+
+        def find() -> Left:
+            return Left(next(seen, group_of(program.pid)), False, program.pid)
+
+        assert not end_left(find, 0.1, time.sleep)
+        assert program.stdout.read() == b"term\n"
 
 
 class Nothing:
