@@ -189,6 +189,7 @@ def test_a_directory_that_loses_its_permissions_is_waited_out(house: House) -> N
     daemon = house.run(limited(argv), house.env).wait_ready()
     job_id = house.enqueue("gated", {"gate": "shut"})
     daemon.wait_for("job.logged", job_id=job_id)
+    daemon.wait_for("pool.health")  # so its sweep has the database open, too
     house.db.parent.chmod(0)
     try:
         gate.open()
