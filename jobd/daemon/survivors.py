@@ -112,7 +112,8 @@ def _left(database: Path, row: Row, pids: list[int]) -> Left:
 def end_left(
     find: Callable[[], Left], kill_grace: float, wait: Callable[[float], object]
 ) -> Left:
-    """SIGTERM and SIGCONT to whom `find` finds, SIGKILL after `kill_grace`; what is left then."""
+    """SIGTERM and SIGCONT to whom `find` finds and to their group, SIGKILL after `kill_grace`; what
+    is left then."""
     numbers = (signal.SIGTERM, signal.SIGCONT)
     if not _gone_within(find, kill_grace, wait, numbers):
         return NOTHING_LEFT

@@ -28,7 +28,7 @@ _COMPLETE = f"""
         next_retry_at = NULL, retry_delay_ms = NULL
     FROM {_NEW} WHERE {_OURS} AND job_queue.status IN ({quoted(COMPLETE.sources)})
 """
-_COMPLETED = f"""
+_CHANGED = f"""
     SELECT job_queue.id FROM {_NEW} JOIN job_queue
         ON {_OURS} AND job_queue.status = '{COMPLETE.target}' AND job_queue.completed_at = :now
 """
@@ -53,4 +53,4 @@ def _write(
     values = {"jobs": json.dumps(jobs), "attempt": fence[0], "worker_id": fence[1], "now": now}
     if db.execute(_COMPLETE, values).rowcount == len(jobs):
         return list(jobs)
-    return [job_id for (job_id,) in db.execute(_COMPLETED, values)]
+    return [job_id for (job_id,) in db.execute(_CHANGED, values)]
