@@ -174,7 +174,7 @@ class Dispatcher:
         if others_wrote:
             # Else producer and daemon would take turns with one job each, and a sync for each.
             self._not_before = clock.monotonic() + BETWEEN_COMMITS
-        elif self._hand.allows_buffer(monotonic):
+        elif self._hand.buffered:
             self._not_before = monotonic + BETWEEN_COMMITS  # no worker waits for us meanwhile
 
     def _has_to_write(self, now: int, monotonic: float) -> bool:
@@ -190,11 +190,13 @@ class Dispatcher:
 
     def _gather(self) -> None:
         batch = self._batch
+        # Starts first: a worker reports an end before it begins anew, so never are more jobs on
+        # disk as begun, and charged when we die, than there are workers.
+        batch.starts += self._hand.starts()
         while self._ended:
             batch.ended.append(self._ended.popleft())
         while not self._arrivals.empty():
             batch.add(self._arrivals.get_nowait(), self._hand.attempts)
-        batch.starts += self._hand.starts()
         if self._hand.buffered:
             self._give_back_buffered()
 

@@ -4,7 +4,8 @@ Only the dispatcher changes it; sweeps read it.
 """
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from jobd.core.claiming import SUSPECT, choose
 from jobd.core.job import EndedEarly, Isolation, Job, StopReason
@@ -17,6 +18,7 @@ from jobd.daemon.crew import Crew
 from jobd.daemon.turn import Verdict
 from jobd.daemon.worker import WorkerPool
 from jobd.store import claims, daemons
+from jobd.store.claims import Head
 
 HELD_AT_MOST = 0.1
 
@@ -32,10 +34,6 @@ class Hand:
         self._crew = crew
         self._buffer_room = BufferRoom()
         self._brief_jobs = BriefJobs()
-
-    def allows_buffer(self, monotonic: float) -> bool:
-        """Whether jobs are short, so that claimed ones may wait for a worker."""
-        return self._buffer_room.allowed(monotonic) > 0
 
     def room(self, leaving: int, monotonic: float) -> tuple[int, int]:
         """How many jobs may go to free workers and how many into the buffer, once `leaving`
@@ -58,7 +56,7 @@ class Hand:
         queue_room = self._crew.queue_room(db)
         # Suspects may be passed over, so look a little further than there is room.
         limit = free + buffer + 2 * self._pool.size
-        heads = claims.heads(db, limit, [name for name, left in queue_room.items() if left <= 0])
+        heads = _heads(db, limit, queue_room)
         choice = choose(
             feed.in_line(db, heads, limit),
             free=free,
@@ -72,7 +70,7 @@ class Hand:
         claimed = claims.claim(db, choice.direct, choice.buffered, worker_id, now)
         feed.claimed(db, claimed, now)
         self._claimed = frozenset(job.id for job in claimed)
-        more = bool(choice.without_handler) or len(heads) == limit or feed.has_more
+        more = bool(choice.without_handler) or len(heads) >= limit or feed.has_more
         return claimed, more
 
     def take(self, db: sqlite3.Connection, claimed: Sequence[Job], running: float) -> None:
@@ -158,3 +156,28 @@ class Hand:
             if attempt is not None and attempt.job.attempt == number:
                 reason = StopReason.CANCEL if cancel else StopReason.RELEASE
                 attempt.tell_to_stop(reason, running)
+
+
+def _heads(db: sqlite3.Connection, limit: int, queue_room: Mapping[str, int]) -> list[Head]:
+    """Jobs that may be claimed now, best first; those of a queue that has less room than jobs
+    at the head of the line do not hide those of other queues."""
+    room = dict(queue_room)
+    kept: list[Head] = []
+    while True:
+        heads = claims.heads(db, limit, [name for name, left in room.items() if left <= 0])
+        crowded = _crowded(heads, room) if len(heads) >= limit else set()
+        if not crowded:
+            return sorted([*kept, *heads], key=_rank) if kept else heads
+        for name in crowded:
+            kept += [head for head in heads if head.queue == name][: room[name]]
+            room[name] = 0
+
+
+def _crowded(heads: Sequence[Head], room: Mapping[str, int]) -> set[str]:
+    """The queues of which more jobs stand at the head of the line than they have room for."""
+    standing = Counter(head.queue for head in heads) if room else {}
+    return {name for name, count in standing.items() if count > room.get(name, count)}
+
+
+def _rank(head: Head) -> tuple[int, int]:
+    return -head.priority, head.id

@@ -57,6 +57,18 @@ def test_a_queues_limit_holds_at_every_moment(house: House) -> None:
     assert most_at_once(spans) == 4
 
 
+def test_a_limited_queue_of_brief_jobs_holds_up_no_other(house: House) -> None:
+    """Thousands of its jobs stand first in line; the workers it leaves idle take those behind."""
+    house.handlers(HANDLERS)
+    narrow = house.queue.enqueue_many([("quick", {"n": n}) for n in range(3000)], queue="narrow")
+    wide = house.queue.enqueue_many([("quick", {"n": n}) for n in range(300)])
+    daemon = house.start("--workers", "4", queues__narrow__concurrency=1)
+    daemon.wait_for_all("job.completed", wide)
+    daemon.kill()
+    begun = {span.job_id for span in house.spans()}
+    assert len(begun & set(map(int, narrow))) < 2000
+
+
 def test_a_zombie_counts_towards_its_queues_limit(house: House) -> None:
     """As long as a thread is stuck, its place in the queue is taken; then the queue goes on."""
     house.handlers(HANDLERS)

@@ -51,10 +51,9 @@ _SELECT_THEN_UPDATE = (
          "                with self._database.transaction(self._keep_trying) as db:\n"
          "                    applied = self._ledger"),
     Edit("jobd.daemon.hand",
-         "heads = claims.heads(db, limit, "
-         "[name for name, left in queue_room.items() if left <= 0])",
+         "heads = _heads(db, limit, queue_room)",
          "heads = [h for h in self.seen if queue_room.get(h.queue, 1) > 0][:limit] or "
-         "claims.heads(db, limit, [name for name, left in queue_room.items() if left <= 0])"),
+         "_heads(db, limit, queue_room)"),
     Edit("jobd.store.claims",
          "    WHERE id IN (SELECT value FROM json_each(:chosen)) AND "
          "(+ready = 1 OR batch_id IS NOT NULL)\n        AND execution_over = 1 "

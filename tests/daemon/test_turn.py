@@ -1,0 +1,110 @@
+"""One turn of the dispatcher beside a worker that goes on meanwhile, both played by the test."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import jobd
+from jobd.core.config import Config
+from jobd.core.job import Succeeded
+from jobd.core.registry import Handler
+from jobd.daemon.attempt import Attempt, Ended
+from jobd.daemon.checkpointer import Checkpointer
+from jobd.daemon.crew import Crew, new_identity
+from jobd.daemon.dispatcher import Dispatcher
+from jobd.daemon.hand import Hand
+from jobd.daemon.inbox import Inbox
+from jobd.daemon.ledger import Ledger
+from jobd.daemon.report import Report
+from jobd.daemon.wakeup import Wakeup
+from jobd.daemon.worker import JobWorker, WorkerPool
+from jobd.store.claims import executing_by_queue
+from jobd.store.connection import Database
+from jobd.store.opening import open_database
+
+NOW_MS, NOW = 1_800_000_000_000, 100.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with jobd.Queue(tmp_path / "jobd.db") as queue:
+        queue.enqueue_many([("noop", {})] * 3)
+    return tmp_path / "jobd.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    found = open_database(path, now=NOW_MS)
+    yield found
+    found.close()
+
+
+@dataclass
+class Desk:
+    """A dispatcher and the attempts it has in hand, with one worker, and none of the threads."""
+
+    dispatcher: Dispatcher
+    hand: Hand
+
+
+@pytest.fixture
+def desk(path: Path) -> Iterator[Desk]:
+    crew = Crew({"noop": Handler("noop", lambda: None)}, Config(), new_identity(), lambda _: None)
+    hand, report = Hand(WorkerPool(1, _no_worker), crew), Report()
+    ledger = Ledger(crew.identity.id, crew.policy, lambda: 0.5)
+    wakeup = Wakeup(path)
+    with closing(wakeup), closing(open_database(path, now=NOW_MS)) as writer, \
+            closing(open_database(path, now=NOW_MS)) as second:
+        checkpointer = Checkpointer(writer, second, report)
+        yield Desk(Dispatcher(writer, checkpointer, wakeup, hand, crew, ledger, report,
+                              lambda: NOW), hand)
+
+
+def _no_worker(_name: str, _inbox: Inbox) -> JobWorker:
+    raise AssertionError("the test is the worker")
+
+
+def begin(attempt: Attempt) -> None:
+    assert attempt.take()
+    attempt.begin("JobWorker-1", 1, NOW_MS, NOW)
+
+
+def end(desk: Desk, attempt: Attempt) -> None:
+    attempt.ended = True
+    desk.dispatcher.ended(Ended(attempt, Succeeded(None), 0.000_01))
+
+
+def started(database: Database) -> list[int]:
+    """The jobs that would be charged if the daemon died now."""
+    rows = database.connection.execute(
+        "SELECT id FROM job_queue WHERE status = 'running' AND started_at IS NOT NULL")
+    return [job_id for (job_id,) in rows]
+
+
+def test_no_more_jobs_are_on_disk_as_started_than_there_are_workers(
+    desk: Desk, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker ends one job and begins the next while the dispatcher gathers what happened."""
+    desk.dispatcher.turn(NOW_MS, NOW)
+    begin(desk.hand.attempts[1])
+    end(desk, desk.hand.attempts[1])
+    desk.dispatcher.turn(NOW_MS, NOW)
+    begin(desk.hand.attempts[2])
+    desk.dispatcher.turn(NOW_MS, NOW)
+    assert started(database) == [2]
+    assert list(desk.hand.buffered) == [3]
+
+    gather = desk.hand.starts
+
+    def meanwhile() -> list[Attempt]:
+        end(desk, desk.hand.attempts[2])
+        begin(desk.hand.attempts[3])
+        return gather()
+
+    monkeypatch.setattr(desk.hand, "starts", meanwhile)
+    desk.dispatcher.turn(NOW_MS, NOW)
+    assert started(database) == [3]
+    assert executing_by_queue(database.connection) == {"default": 1}
