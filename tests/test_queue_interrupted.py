@@ -157,11 +157,13 @@ def test_an_interrupted_call_is_not_written_later(path: Path) -> None:
     assert run(INTERRUPT, path) == ["1", "later"]
 
 
+LINES_UP, COMES_AGAIN = 0.0, 60.0
 WHERE = [
-    (turnstile._lock, "return"),
-    (turnstile.Turnstile.take, "return"),
-    (Transaction.__exit__, "call"),
-    (turnstile.Turnstile.leave, "call"),
+    (turnstile._lock, "return", LINES_UP),
+    (turnstile._lock_at_once, "return", COMES_AGAIN),
+    (turnstile.Turnstile.take, "return", LINES_UP),
+    (Transaction.__exit__, "call", LINES_UP),
+    (turnstile.Turnstile.leave, "call", LINES_UP),
 ]
 
 
@@ -185,11 +187,17 @@ def interrupted(code: CodeType, at: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("call", [lambda q: q.enqueue("t"), lambda q: q.cancel(1)],
                          ids=["enqueue", "cancel"])
-@pytest.mark.parametrize(("function", "event"), WHERE)
+@pytest.mark.parametrize(("function", "event", "turn_lasts"), WHERE)
 def test_an_interrupted_call_holds_up_nobody(
-    path: Path, function: Callable[..., object], event: str, call: Callable[[Queue], object]
+    path: Path,
+    function: Callable[..., object],
+    event: str,
+    turn_lasts: float,
+    call: Callable[[Queue], object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Wherever Ctrl-C strikes, the write lock and the turn of this writer are free."""
+    monkeypatch.setattr(turnstile, "SLICE", turn_lasts)
     with Queue(path) as queue, closing(
         sqlite3.connect(path, timeout=0, isolation_level=None)
     ) as raw:

@@ -1,22 +1,27 @@
 """Writers of all processes take turns, because SQLite's own waiting starves one side for seconds.
 
 Two advisory locks beside the database: whoever holds the outer one is next in line for the inner
-one. The turn is a courtesy with a limit: after a bounded wait a writer goes on without it, and
+one. A turn is for some milliseconds, in which its writer may write more than once; the lock is free
+in between. It is a courtesy with a limit: after a bounded wait a writer goes on without it, and
 SQLite's lock decides.
 """
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
 from jobd import clock
 from jobd.store.files import create_file
 
-FIRST_WAIT = 0.000_02
-LONGEST_WAIT = 0.000_15
+WAITS_FOR_TURN = (0.000_02, 0.000_04, 0.000_08, 0.000_15, 0.000_4)
 """Seconds between tries: whoever is next must not sleep while the turn is free."""
+WAITS_IN_LINE = (0.002, 0.001, 0.000_5)
+"""Whoever has waited longer tries more often, so that the last to come is not the first."""
+SLICE = 0.003
+"""Seconds in which a writer may come again without lining up: handing over takes as long as a
+commit."""
 PATIENCE = 0.25
 _AT_ONCE = LOCK_EX | LOCK_NB
 
@@ -27,6 +32,7 @@ class Turnstile:
     def __init__(self, database: Path) -> None:
         self._paths = (Path(f"{database}.line"), Path(f"{database}.turn"))
         self._descriptors: tuple[int, int] | None = None
+        self._slice_ends = 0.0
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -48,9 +54,14 @@ class Turnstile:
             line, turn = self._descriptors or self._open()
         except OSError:
             return None  # a full or unwritable directory: what is wrong with it SQLite will say
-        in_line = _lock(line)
+        if clock.monotonic() < self._slice_ends and _lock_at_once(turn):
+            return turn
+        in_line = _lock(line, WAITS_IN_LINE)
         try:
-            return turn if _lock(turn) else None
+            if not _lock(turn, WAITS_FOR_TURN):
+                return None
+            self._slice_ends = clock.monotonic() + SLICE
+            return turn
         finally:
             if in_line:
                 flock(line, LOCK_UN)
@@ -74,17 +85,22 @@ class Turnstile:
         return self._descriptors
 
 
-def _lock(descriptor: int) -> bool:
-    deadline, wait = None, FIRST_WAIT
-    while True:
-        try:
-            flock(descriptor, _AT_ONCE)
-        except BlockingIOError:
-            now = clock.monotonic()
-            deadline = deadline or now + PATIENCE
-            if now >= deadline:
-                return False
-            clock.pause(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
-        else:
-            return True
+def _lock_at_once(descriptor: int) -> bool:
+    """Whether it was free, and now is ours."""
+    try:
+        flock(descriptor, _AT_ONCE)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lock(descriptor: int, waits: Sequence[float]) -> bool:
+    """Whether it was had in time; the last of `waits` is repeated until then."""
+    deadline, coming = None, iter(waits)
+    while not _lock_at_once(descriptor):
+        now = clock.monotonic()
+        deadline = deadline or now + PATIENCE
+        if now >= deadline:
+            return False
+        clock.pause(next(coming, waits[-1]))
+    return True

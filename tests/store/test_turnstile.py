@@ -13,6 +13,7 @@ from typing import IO
 import pytest
 
 from jobd import clock
+from jobd.store import turnstile
 from jobd.store.connection import Database
 from jobd.store.turnstile import PATIENCE, Turnstile
 
@@ -128,6 +129,26 @@ def test_who_went_without_a_turn_frees_nobody_s(three: tuple[Turnstile, ...]) ->
     with holder.turn():
         time_of_a_turn(second)
         assert time_of_a_turn(third) >= PATIENCE
+
+
+@pytest.mark.parametrize(("lasts", "waits"), [(60.0, False), (0.0, True)])
+def test_a_writer_comes_again_before_those_in_line_until_its_time_is_up(
+    path: Path,
+    three: tuple[Turnstile, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    lasts: float,
+    waits: bool,
+) -> None:
+    """While another is next in line: at once at first, and after that only behind it."""
+    monkeypatch.setattr(turnstile, "SLICE", lasts)
+    writer, *_ = three
+    time_of_a_turn(writer)
+    in_line = os.open(f"{path}.line", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(in_line, fcntl.LOCK_EX)
+        assert (time_of_a_turn(writer) >= PATIENCE) is waits
+    finally:
+        os.close(in_line)
 
 
 def test_a_turn_ends_with_its_block(three: tuple[Turnstile, ...]) -> None:
