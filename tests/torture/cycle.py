@@ -173,20 +173,29 @@ class Cycle:
         evidence.schema = said if status else ""
 
 
+OF_WHOLE_BATCHES = """
+    SELECT id, status, attempt FROM job_queue
+    WHERE batch_id IS NULL OR batch_id IN (SELECT id FROM batch_jobs WHERE sealed_at IS NOT NULL)
+"""
+"""Items that their producer was killed amid putting in are taken away again, all of them."""
+
+
 def observe(db: Path, root: Path) -> None:
     """Look again and again, and note what must never be seen; until it is killed."""
     file, before = appended(f"{root}/observed"), dict[int, tuple[str, int]]()
     while True:
         with suppress(sqlite3.OperationalError):
             if db.exists():
-                for seen in _look(db, before):
+                for seen in look(db, before):
                     os.write(file, json.dumps(seen).encode() + b"\n")
         select.select([], [], [], 0.01)
 
 
-def _look(db: Path, before: dict[int, tuple[str, int]]) -> list[dict[str, object]]:
+def look(db: Path, before: dict[int, tuple[str, int]]) -> list[dict[str, object]]:
+    """What must never be seen, compared with `before` (id to status and attempt), brought up to
+    date."""
     with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True, timeout=1)) as reader:
-        rows = reader.execute("SELECT id, status, attempt FROM job_queue").fetchall()
+        rows = reader.execute(OF_WHOLE_BATCHES).fetchall()
         two = reader.execute(TWO_LIVE).fetchall()
     seen: list[dict[str, object]] = [{"two live with": key, "ids": ids} for key, ids in two]
     for job_id, status, attempt in rows:

@@ -106,7 +106,8 @@ def _cycle(args: argparse.Namespace, number: int, totals: Totals) -> list[Violat
     totals.add(cycle.done, evidence, found)
     if found:
         words = " ".join(f"{fault}" for fault in cycle.done)
-        print(f"VIOLATED in cycle {number} of seed {args.seed}, after {words}; kept in {root}; "
+        kept = f"kept in {root}; " if args.keep else ""
+        print(f"VIOLATED in cycle {number} of seed {args.seed}, after {words}; {kept}"
               f"again: python -m tests.torture --seed {args.seed} --first {number} --cycles 1")
         for violation in found[:args.show]:
             print(f"  {violation}", flush=True)
