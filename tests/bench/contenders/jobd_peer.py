@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import crowds
-from measure import each_timed, main, produced, wait_for
+from measure import by_processes, each_timed, main, produced, wait_for
 
 import jobd
 
@@ -47,6 +47,18 @@ def enqueue(
     with queue(directory, synchronous) as mine:
         mine.enqueue("noop", {"number": -1}, delay=1e6)
         return each_timed(lambda number: mine.enqueue("noop", {"number": number}), count, threads)
+
+
+def producers(
+    directory: str, count: int, processes: int, synchronous: str = "full"
+) -> dict[str, float]:
+    queue(directory, synchronous).close()
+
+    def opened() -> Callable[[int], object]:
+        mine = queue(directory, synchronous)
+        return lambda number: mine.enqueue("noop", {"number": number})
+
+    return by_processes(opened, count, processes)
 
 
 def bulk(directory: str, count: int) -> dict[str, float]:
@@ -170,5 +182,5 @@ def idle(directory: str, seconds: float) -> dict[str, float]:
         return {"cpu_percent": 100 * used / seconds, "rss_mb": resident(process.pid)}
 
 
-main({"enqueue": enqueue, "bulk": bulk, "drain": drain, "serve": serve, "produce": produce,
-      "idle": idle, "faces": faces, "memory": memory})
+main({"enqueue": enqueue, "producers": producers, "bulk": bulk, "drain": drain, "serve": serve,
+      "produce": produce, "idle": idle, "faces": faces, "memory": memory})

@@ -3,11 +3,12 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from litequeue import LiteQueue
-from measure import Record, each_timed, main, produced, wait_for
+from measure import Record, by_processes, each_timed, main, produced, wait_for
 
 POLL = 0.01
 
@@ -32,6 +33,16 @@ def start(directory: str, workers: int) -> None:
     record = Record(directory)
     for _ in range(workers):
         threading.Thread(target=work, args=(directory, record), daemon=True).start()
+
+
+def producers(directory: str, count: int, processes: int) -> dict[str, float]:
+    made(directory)
+
+    def opened() -> Callable[[int], object]:
+        mine = made(directory)
+        return lambda number: mine.put(json.dumps({"number": number}))
+
+    return by_processes(opened, count, processes)
 
 
 def enqueue(directory: str, count: int) -> dict[str, float]:
@@ -65,4 +76,5 @@ def produce(directory: str, seconds: float, pause: float = 0.0) -> dict[str, flo
     return produced(call, directory, seconds, pause)
 
 
-main({"enqueue": enqueue, "drain": drain, "serve": serve, "produce": produce})
+main({"enqueue": enqueue, "producers": producers, "drain": drain, "serve": serve,
+      "produce": produce})

@@ -1,9 +1,10 @@
 """persist-queue's acknowledging SQLite queue, which syncs every commit."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from measure import Record, each_timed, main, wait_for
+from measure import Record, by_processes, each_timed, main, wait_for
 from persistqueue import SQLiteAckQueue
 from persistqueue.exceptions import Empty
 
@@ -15,6 +16,16 @@ def made(directory: str) -> Any:
 def enqueue(directory: str, count: int) -> dict[str, float]:
     mine = made(directory)
     return each_timed(lambda number: mine.put({"number": number}), count)
+
+
+def producers(directory: str, count: int, processes: int) -> dict[str, float]:
+    made(directory)
+
+    def opened() -> Callable[[int], object]:
+        mine = made(directory)
+        return lambda number: mine.put({"number": number})
+
+    return by_processes(opened, count, processes)
 
 
 def drain(directory: str, count: int, workers: int = 4) -> dict[str, float]:
@@ -37,4 +48,4 @@ def drain(directory: str, count: int, workers: int = 4) -> dict[str, float]:
     return {}
 
 
-main({"enqueue": enqueue, "drain": drain})
+main({"enqueue": enqueue, "producers": producers, "drain": drain})
