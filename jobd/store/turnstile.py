@@ -33,6 +33,8 @@ class Turnstile:
         self._paths = (Path(f"{database}.line"), Path(f"{database}.turn"))
         self._descriptors: tuple[int, int] | None = None
         self._slice_ends = 0.0
+        self.lines_up = True
+        """A daemon does not: producers that write without pause would leave it behind for ever."""
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -54,6 +56,8 @@ class Turnstile:
             line, turn = self._descriptors or self._open()
         except OSError:
             return None  # a full or unwritable directory: what is wrong with it SQLite will say
+        if not self.lines_up:
+            return turn if _lock(turn, WAITS_FOR_TURN) else None
         if clock.monotonic() < self._slice_ends and _lock_at_once(turn):
             return turn
         in_line = _lock(line, WAITS_IN_LINE)

@@ -151,6 +151,20 @@ def test_a_writer_comes_again_before_those_in_line_until_its_time_is_up(
         os.close(in_line)
 
 
+def test_a_daemon_waits_for_the_turn_alone(path: Path, three: tuple[Turnstile, ...]) -> None:
+    """However many producers stand in line, it is next; but nobody is driven out for it."""
+    daemon, holder, _ = three
+    daemon.lines_up = False
+    in_line = os.open(f"{path}.line", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(in_line, fcntl.LOCK_EX)
+        assert time_of_a_turn(daemon) < PATIENCE
+    finally:
+        os.close(in_line)
+    with holder.turn():
+        assert time_of_a_turn(daemon) >= PATIENCE
+
+
 def test_a_turn_ends_with_its_block(three: tuple[Turnstile, ...]) -> None:
     """Also when the block fails."""
     holder, second, _ = three
