@@ -174,7 +174,7 @@ class Dispatcher:
         if others_wrote:
             # Else producer and daemon would take turns with one job each, and a sync for each.
             self._not_before = clock.monotonic() + BETWEEN_COMMITS
-        elif self._hand.buffered:
+        elif self._hand.allows_buffer(monotonic):
             self._not_before = monotonic + BETWEEN_COMMITS  # no worker waits for us meanwhile
 
     def _has_to_write(self, now: int, monotonic: float) -> bool:

@@ -35,6 +35,10 @@ class Hand:
         self._buffer_room = BufferRoom()
         self._brief_jobs = BriefJobs()
 
+    def allows_buffer(self, monotonic: float) -> bool:
+        """Whether jobs are short, so that claimed ones may wait for a worker."""
+        return self._buffer_room.allowed(monotonic) > 0
+
     def room(self, leaving: int, monotonic: float) -> tuple[int, int]:
         """How many jobs may go to free workers and how many into the buffer, once `leaving`
         attempts are put down."""

@@ -111,8 +111,9 @@ def test_a_database_that_is_written_over_is_named(house: House) -> None:
     daemon = house.start()
     house.enqueue("quick", delay=3600)
     with house.db.open("r+b") as file:
-        file.truncate(0)
+        # Never empty: SQLite takes away the log of an empty file, and that is another story.
         file.write(b"not what it was" * 1000)
+        file.truncate()
     refused = subprocess.run(house.argv("enqueue", "quick"), env=house.env, capture_output=True,
                              text=True, check=False)
     assert refused.returncode == 78
@@ -120,7 +121,9 @@ def test_a_database_that_is_written_over_is_named(house: House) -> None:
     poke(house.db)
     assert daemon.exit_status() in (75, 78)
     assert set(complaints(daemon)) <= {"sweep.failed", "daemon.failed"}
-    assert len(complaints(daemon)) <= 2
+    # SQLite has more than one sentence for it; each is said once.
+    said = [line["error"] for line in daemon.events("sweep.failed")]
+    assert len(said) == len(set(said)) <= 3
     assert str(house.db) in daemon.wait_for("daemon.failed")["error"]
     assert "Traceback" not in daemon.stderr
 
