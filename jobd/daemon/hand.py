@@ -163,18 +163,15 @@ class Hand:
 
 
 def _heads(db: sqlite3.Connection, limit: int, queue_room: Mapping[str, int]) -> list[Head]:
-    """Jobs that may be claimed now, best first; those of a queue that has less room than jobs
-    at the head of the line do not hide those of other queues."""
-    room = dict(queue_room)
-    kept: list[Head] = []
-    while True:
-        heads = claims.heads(db, limit, [name for name, left in room.items() if left <= 0])
-        crowded = _crowded(heads, room) if len(heads) >= limit else set()
-        if not crowded:
-            return sorted([*kept, *heads], key=_rank) if kept else heads
-        for name in crowded:
-            kept += [head for head in heads if head.queue == name][: room[name]]
-            room[name] = 0
+    """Jobs that may be claimed now, best first; where queues have less room than jobs in front,
+    also those behind them. All in front stay: suspects among them may be passed over."""
+    full = [name for name, left in queue_room.items() if left <= 0]
+    heads = claims.heads(db, limit, full)
+    crowded = _crowded(heads, queue_room) if len(heads) >= limit else set()
+    if not crowded:
+        return heads
+    behind = claims.heads(db, limit, [*full, *crowded])
+    return sorted([*(head for head in heads if head.queue in crowded), *behind], key=_rank)
 
 
 def _crowded(heads: Sequence[Head], room: Mapping[str, int]) -> set[str]:
