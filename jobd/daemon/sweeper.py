@@ -55,6 +55,7 @@ class Sweeper:
         self._sweeps = sweeps
         self._database = database
         self._said: dict[str, float] = {}
+        self._saying = threading.Lock()
         self._quiet = threading.Condition()
         self._inside: set[str] = set()
         self._stopped = False
@@ -119,12 +120,18 @@ class Sweeper:
 
     def _failed(self, event: Any) -> None:
         """A disk that fails, fails for all sweeps at each of their rounds: said once a minute."""
-        error, now = str(event.exception), clock.monotonic()
-        if now - self._said.get(error, float("-inf")) < SAID_AGAIN_AFTER:
+        error = str(event.exception)
+        if not self._is_news(error, clock.monotonic()):
             return
-        self._said[error] = now
         traceback = None if isinstance(event.exception, JobdError) else event.traceback
         logger().error("sweep.failed", sweep=event.job_id, error=error, traceback=traceback)
+
+    def _is_news(self, error: str, now: float) -> bool:
+        with self._saying:  # sweeps fail together, each in its own thread
+            if now - self._said.get(error, float("-inf")) < SAID_AGAIN_AFTER:
+                return False
+            self._said[error] = now
+            return True
 
 
 class StepDetector:
