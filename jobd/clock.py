@@ -11,14 +11,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def now_ns() -> int:
-    """The same in nanoseconds, to be compared with the times of files."""
-    return time.time_ns()
+now_ns = time.time_ns
+"""The same in nanoseconds, to be compared with the times of files."""
 
-
-def monotonic() -> float:
-    """Seconds on a clock that no one can set."""
-    return time.monotonic()
+monotonic = time.monotonic
+"""Seconds on a clock that no one can set."""
 
 
 def asleep() -> float:

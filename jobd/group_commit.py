@@ -66,7 +66,8 @@ class GroupCommit:
             with self._writing:
                 return self._write(jobs, self._wake_asleep)
         finally:
-            self._wake_next()
+            if self._line:
+                self._wake_next()
 
     def _in_line(self, mine: Submission) -> list[Any]:
         try:
@@ -93,9 +94,8 @@ class GroupCommit:
         self._wake_next()
 
     def _wake_next(self) -> None:
-        if self._line:
-            with suppress(IndexError):  # its call was interrupted meanwhile
-                self._line[0].wake()
+        with suppress(IndexError):  # there is none, or its call was interrupted meanwhile
+            self._line[0].wake()
 
     def _write_all(self, mine: Submission) -> None:
         batch: list[Submission] = []

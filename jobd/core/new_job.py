@@ -52,7 +52,8 @@ def new_job(
         BadInput: names what is wrong with it.
     """
     if not options:
-        return NewJob(check_name("job type", job_type), _payload(payload, max_payload))
+        text = "{}" if payload is None else encode_payload(payload, max_payload)
+        return NewJob(check_name("job type", job_type), text)
     unknown = set(options) - _OPTIONS
     if unknown:
         raise BadInput(
