@@ -31,18 +31,22 @@ class Checkpointer:
         self._moved = 0
         self._held_since = 0.0
         self._last = 0.0
+        self._measured = 0.0
         self._last_write = 0.0
 
     def after_commit(self, rows: int, now: float) -> None:
         self._rows += max(rows, 1)
         self._last_write = now
-        since = now - self._last
-        if self._rows >= ROWS_BETWEEN or since > LONGEST_BETWEEN or self._is_long(since):
+        due = self._rows >= ROWS_BETWEEN or now - self._last > LONGEST_BETWEEN
+        if due or self._is_long(now):
             self._run(now)
 
-    def _is_long(self, since: float) -> bool:
+    def _is_long(self, now: float) -> bool:
         """Large payloads, deletions and pages given back fill the log with few rows."""
-        return since > SHORTEST_BETWEEN and log_bytes(self._writer.path) > LONG_LOG
+        if now - self._measured < SHORTEST_BETWEEN:
+            return False  # a log whose size was asked for takes longer to sync the next time
+        self._measured = now
+        return log_bytes(self._writer.path) > LONG_LOG
 
     def others_wrote(self) -> None:
         self._rows += 1
