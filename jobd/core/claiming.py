@@ -64,7 +64,7 @@ def choose(
             free -= 1
             suspect_runs = suspect_runs or head.rescue_count >= SUSPECT
             _use(left, head.queue)
-        elif buffer and head.attempt == 0:
+        elif buffer and head.attempt == 1:
             choice.buffered.append(head)
             buffer -= 1
             _use(left, head.queue)

@@ -1,5 +1,7 @@
 """A job as the daemon holds it, what happened to an attempt, and what a handler may raise."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -41,24 +43,37 @@ class StopReason(StrEnum):
 
 
 class Job(NamedTuple):
-    """One attempt as it was claimed. Times are milliseconds since the epoch."""
+    """What a daemon needs to know of a job in line, and of one that it has claimed."""
 
     id: int
     attempt: int
+    """The number of the attempt that it is, or is to be, claimed for: 1 for the first."""
     job_type: str
     queue: str
     payload: str
+    """Empty for one in line whose payload is long: that is read when it is claimed."""
     priority: int
     retry_count: int
     rescue_count: int
-    snooze_count: int
-    max_retries: int | None
-    timeout_ms: int | None
-    isolation: str | None
-    claimed_at: int
-    buffered: bool = False
+    timeout_ms: int | None = None
+    isolation: str | None = None
     ready_at: int | None = None
     """Since when it might have run; None when nobody knows, as after an operator's retry."""
+
+
+def jobs_of(text: str) -> list[Job]:
+    """The jobs of a JSON array in which each is an array of its fields."""
+    return list(map(Job._make, json.loads(text)))
+
+
+class Claimed(NamedTuple):
+    """Jobs that were taken together, in the order in which they were asked for."""
+
+    jobs: Sequence[Job] = ()
+    direct: int = 0
+    """So many of them, the first, have a free worker; the others wait in the buffer."""
+    at: int = 0
+    """Milliseconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,12 +84,14 @@ class Attempt:
         timeout: float | None,
         handed_at: float,
         isolation: str = Isolation.THREAD,
+        claimed_at: int = 0,
     ) -> None:
         self.job = job
         self.handler = handler
         self.isolation = isolation
         self.timeout = timeout
         self.handed_at = handed_at
+        self.claimed_at = claimed_at
         self.stopping = Stopping()
         self.enqueued: list[NewJob] = []
         self._ticket = [True]

@@ -4,7 +4,7 @@ Called inside its transactions; while no batch is open nothing of this costs a s
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from jobd.core.batch import stop_reason
@@ -16,7 +16,6 @@ from jobd.daemon.batch_report import BatchReport
 from jobd.daemon.crew import Crew
 from jobd.store import batch_feed, batch_moves, batch_requests
 from jobd.store.batch_feed import OpenBatch
-from jobd.store.claims import Head
 
 
 class BatchFeed:
@@ -76,16 +75,16 @@ class BatchFeed:
         self.busy |= self.stopped
         return True
 
-    def in_line(self, db: sqlite3.Connection, singles: list[Head], limit: int) -> list[Head]:
+    def in_line(self, db: sqlite3.Connection, singles: list[Job], limit: int) -> list[Job]:
         """Single jobs, best first, and with them the next items of the batches that go on."""
         self._unstarted = {}
         lines = self._lines(db, limit)
         self.has_more = sum(map(len, lines)) >= limit
         return in_line(singles, lines, self._turn)
 
-    def _lines(self, db: sqlite3.Connection, limit: int) -> list[list[Head]]:
+    def _lines(self, db: sqlite3.Connection, limit: int) -> list[list[Job]]:
         """Each batch's next items; of many batches together about as many as of one alone."""
-        lines: list[list[Head]] = []
+        lines: list[list[Job]] = []
         found = 0
         cut: list[tuple[OpenBatch, int]] = []
         for batch, share in self._shares(limit):
@@ -120,7 +119,7 @@ class BatchFeed:
         handled = batch.job_type in self._crew.handlers
         return batch.goes_on and handled and not batch.queue_paused
 
-    def _heads(self, db: sqlite3.Connection, batch: OpenBatch, limit: int) -> list[Head]:
+    def _heads(self, db: sqlite3.Connection, batch: OpenBatch, limit: int) -> list[Job]:
         places = batch.places
         most = limit if places is None else min(limit, places)
         line = batch_feed.heads(db, batch, most) if most > 0 else []
@@ -128,7 +127,7 @@ class BatchFeed:
             self._unstarted |= dict.fromkeys((head.id for head in line), batch)
         return line
 
-    def claimed(self, db: sqlite3.Connection, jobs: list[Job], now: int) -> None:
+    def claimed(self, db: sqlite3.Connection, jobs: Sequence[Job], now: int) -> None:
         """These were claimed, items of batches among them."""
         if not self._unstarted:
             return

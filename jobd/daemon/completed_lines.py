@@ -47,7 +47,7 @@ def _tell(log: Any, ended: Ended, enqueued: Sequence[int]) -> None:
     log.info(
         "job.completed", job_id=job.id, job_type=job.job_type, queue=job.queue,
         attempt=job.attempt, worker=attempt.worker, status="completed",
-        claimed_at=clock.iso(job.claimed_at), started_at=clock.iso(attempt.started_at),
+        claimed_at=clock.iso(attempt.claimed_at), started_at=clock.iso(attempt.started_at),
         duration_ms=round(ended.duration * 1000, 3), **extra,
     )
 
@@ -57,6 +57,6 @@ def _line(stamp: str | None, ended: Ended, enqueued: Sequence[int]) -> str:
     extra = f', "enqueued": {json.dumps(enqueued)}' if enqueued else ""
     return _FORM % (
         stamp, job.id, _quoted(job.job_type), _quoted(job.queue), job.attempt,
-        _quoted(attempt.worker), _time(job.claimed_at), _time(attempt.started_at),
+        _quoted(attempt.worker), _time(attempt.claimed_at), _time(attempt.started_at),
         round(ended.duration * 1000, 3), extra,
     )

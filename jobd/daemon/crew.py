@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jobd.core.command import EXEC
 from jobd.core.config import Config
-from jobd.core.job import Isolation, Job
+from jobd.core.job import Claimed, Isolation
 from jobd.core.registry import Handler
 from jobd.core.retry import Policy
 from jobd.core.version import VERSION
@@ -64,20 +64,21 @@ class Crew:
             return Policy(types=self.config.retry)
         return Policy(self.config.retry, handler.max_retries, handler.retries)
 
-    def attempt(self, job: Job, handed_at: float) -> Attempt:
-        """The claimed job with its handler and its timeout: the job's, else the handler's,
-        else the configuration's."""
-        handler = self.handlers[job.job_type]
-        timeout = self.config.timing.timeout if handler.timeout is None else handler.timeout
-        if job.timeout_ms is not None:
-            timeout = job.timeout_ms / 1000
-        return Attempt(job, handler, timeout, handed_at, self._isolation(job, handler))
-
-    def _isolation(self, job: Job, handler: Handler) -> str:
-        """The job's word, else the handler's, else the configuration's; commands are their own."""
-        if handler is _EXEC:
-            return Isolation.COMMAND
-        return job.isolation or handler.isolation or self.config.pool.isolation
+    def attempts(self, claimed: Claimed, handed_at: float) -> list[Attempt]:
+        """The claimed jobs with their handlers, timeouts and isolation: the job's own, else the
+        handler's, else the configuration's; commands are their own isolation."""
+        longest, isolation = self.config.timing.timeout, self.config.pool.isolation
+        made = []
+        for job in claimed.jobs:
+            handler = self.handlers[job.job_type]
+            timeout = longest if handler.timeout is None else handler.timeout
+            if job.timeout_ms is not None:
+                timeout = job.timeout_ms / 1000
+            where = job.isolation or handler.isolation or isolation
+            if handler is _EXEC:
+                where = Isolation.COMMAND
+            made.append(Attempt(job, handler, timeout, handed_at, where, claimed.at))
+        return made
 
     def limits(self) -> dict[str, int]:
         """Concurrency limits by queue."""

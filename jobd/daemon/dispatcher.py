@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from jobd import clock, errors
-from jobd.core.job import Job
+from jobd.core.job import Claimed
 from jobd.daemon.attempt import Ended
 from jobd.daemon.batch_feed import BatchFeed
 from jobd.daemon.checkpointer import Checkpointer
@@ -231,7 +231,7 @@ class Dispatcher:
 
     # Writing.
 
-    def _commit(self, now: int, monotonic: float) -> tuple[Applied, list[Job]]:
+    def _commit(self, now: int, monotonic: float) -> tuple[Applied, Claimed]:
         while True:
             try:
                 with self._database.transaction(self._keep_trying) as db:
@@ -244,16 +244,16 @@ class Dispatcher:
             except sqlite3.IntegrityError as error:
                 set_aside_refused(self._batch, error, self._fits, self._report)
 
-    def _claim(self, db: sqlite3.Connection, now: int, monotonic: float) -> list[Job]:
+    def _claim(self, db: sqlite3.Connection, now: int, monotonic: float) -> Claimed:
         if self._draining.is_set():
-            return []
+            return Claimed()
         if self._next_due is not None and self._next_due <= now:
             self._look |= claims.promote_due(db, now) > 0
             self._next_due = next_due_at(db)
         room = self._hand.room(len(self._batch.ended), monotonic)
         fresh = self._batch.ended or self._batch.orphans
         if room == (0, 0) or not (self._look or fresh):
-            return []
+            return Claimed()
         claimed, self._look = self._hand.claim(
             db, room, self._feed, self._ledger.worker_id, now
         )
@@ -279,7 +279,7 @@ class Dispatcher:
     # After the commit, when everything is durable.
 
     def _after_commit(
-        self, batch: Batch, applied: Applied, claimed: list[Job], monotonic: float
+        self, batch: Batch, applied: Applied, claimed: Claimed, monotonic: float
     ) -> None:
         running = self._running()
         self._hand.put_down(batch.ended, monotonic)
@@ -293,7 +293,7 @@ class Dispatcher:
         for checkpoint in batch.checkpoints:
             checkpoint.answer(kept=checkpoint.attempt.job.id in applied.checkpoints)
         self._report.applied(applied, claimed)
-        self._checkpointer.after_commit(len(batch.ended) + len(claimed), monotonic)
+        self._checkpointer.after_commit(len(batch.ended) + len(claimed.jobs), monotonic)
 
 
 class _OnlyTrying(Exception):

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from jobd.core.claiming import SUSPECT, choose
-from jobd.core.job import EndedEarly, Isolation, Job, StopReason
+from jobd.core.job import Claimed, EndedEarly, Isolation, Job, StopReason
 from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.batch_feed import BatchFeed
@@ -18,7 +18,6 @@ from jobd.daemon.crew import Crew
 from jobd.daemon.turn import Verdict
 from jobd.daemon.worker import WorkerPool
 from jobd.store import claims, daemons
-from jobd.store.claims import Head
 
 HELD_AT_MOST = 0.1
 
@@ -54,7 +53,7 @@ class Hand:
         feed: BatchFeed,
         worker_id: str,
         now: int,
-    ) -> tuple[list[Job], bool]:
+    ) -> tuple[Claimed, bool]:
         """Claim what there is room for; returns it, and whether another look is worth it."""
         free, buffer = room
         queue_room = self._crew.queue_room(db)
@@ -72,25 +71,22 @@ class Hand:
         if choice.without_handler:
             claims.set_aside_without_handler(db, choice.without_handler)
         claimed = claims.claim(db, choice.direct, choice.buffered, worker_id, now)
-        feed.claimed(db, claimed, now)
-        self._claimed = frozenset(job.id for job in claimed)
+        feed.claimed(db, claimed.jobs, now)
+        self._claimed = frozenset(job.id for job in claimed.jobs)
         more = bool(choice.without_handler) or len(heads) >= limit or feed.has_more
         return claimed, more
 
-    def take(self, db: sqlite3.Connection, claimed: Sequence[Job], running: float) -> None:
+    def take(self, db: sqlite3.Connection, claimed: Claimed, running: float) -> None:
         """Claimed jobs become attempts, and go to the workers."""
-        retried = [job.id for job in claimed if job.attempt > 1]
-        saved = daemons.checkpoints_of(db, retried) if retried else {}
-        attempts = [self._crew.attempt(job, running) for job in claimed]
-        for attempt in attempts:
-            job = attempt.job
-            self.attempts[job.id] = attempt
-            if job.buffered:
-                self.buffered[job.id] = attempt
-            if job.id in saved:
-                attempt.checkpoint = saved[job.id]
+        attempts = self._crew.attempts(claimed, running)
+        by_id = {attempt.job.id: attempt for attempt in attempts}
+        retried = [job.id for job in claimed.jobs if job.attempt > 1]
+        for job_id, state in daemons.checkpoints_of(db, retried).items() if retried else ():
+            by_id[job_id].checkpoint = state
+        self.attempts.update(by_id)
+        self.buffered.update((each.job.id, each) for each in attempts[claimed.direct :])
         self._pool.hand_over(attempts)
-        self._pool.wake(self._brief_jobs.workers_for(claimed))
+        self._pool.wake(self._brief_jobs.workers_for(claimed.jobs))
         self._claimed = frozenset()
 
     def wake_all(self) -> None:
@@ -162,7 +158,7 @@ class Hand:
                 attempt.tell_to_stop(reason, running)
 
 
-def _heads(db: sqlite3.Connection, limit: int, queue_room: Mapping[str, int]) -> list[Head]:
+def _heads(db: sqlite3.Connection, limit: int, queue_room: Mapping[str, int]) -> list[Job]:
     """Jobs that may be claimed now, best first; where queues have less room than jobs in front,
     also those behind them. All in front stay: suspects among them may be passed over."""
     full = [name for name, left in queue_room.items() if left <= 0]
@@ -174,11 +170,11 @@ def _heads(db: sqlite3.Connection, limit: int, queue_room: Mapping[str, int]) ->
     return sorted([*(head for head in heads if head.queue in crowded), *behind], key=_rank)
 
 
-def _crowded(heads: Sequence[Head], room: Mapping[str, int]) -> set[str]:
+def _crowded(heads: Sequence[Job], room: Mapping[str, int]) -> set[str]:
     """The queues of which more jobs stand at the head of the line than they have room for."""
     standing = Counter(head.queue for head in heads) if room else {}
     return {name for name, count in standing.items() if count > room.get(name, count)}
 
 
-def _rank(head: Head) -> tuple[int, int]:
+def _rank(head: Job) -> tuple[int, int]:
     return -head.priority, head.id

@@ -226,11 +226,9 @@ def main() -> None:
 
 
 def _job(
-    job_id: int, attempt: int, job_type: str, queue: str, payload: str, retry_count: int,
-    claimed_at: int,
+    job_id: int, attempt: int, job_type: str, queue: str, payload: str, retry_count: int
 ) -> Job:
-    return Job(job_id, attempt, job_type, queue, payload, 0, retry_count, 0, 0, None, None, None,
-               claimed_at)
+    return Job(job_id, attempt, job_type, queue, payload, 0, retry_count, 0)
 
 
 def _not_imported(error: HandlersError) -> Failed:

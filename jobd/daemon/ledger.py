@@ -232,7 +232,7 @@ class Ledger:
             worker_id=self.worker_id,
             outcome=outcome,
             worker=attempt.worker or None,
-            claimed_at=job.claimed_at,
+            claimed_at=attempt.claimed_at,
             started_at=attempt.started_at,
             job_type=job.job_type,
             queue=job.queue,

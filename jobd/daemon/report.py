@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobd import clock
-from jobd.core.job import Job, Succeeded
+from jobd.core.job import Claimed, Succeeded
 from jobd.core.lifecycle import LOSE, PARK, RELEASE, TIME_OUT, JobStatus, Move
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.completed_lines import log_completed
@@ -42,7 +42,7 @@ class Report:
         self._said: dict[str, float] = {}
         self._locked_said = 0.0
 
-    def applied(self, applied: Applied, claimed: list[Job]) -> None:
+    def applied(self, applied: Applied, claimed: Claimed) -> None:
         """A transaction was committed."""
         self.waits_for = None
         self.meter.applied(applied)
@@ -57,9 +57,9 @@ class Report:
         for ended in applied.late:
             self._late(ended)
         if log.is_enabled_for(logging.DEBUG):
-            for job in claimed:
+            for index, job in enumerate(claimed.jobs):
                 log.debug("job.claimed", job_id=job.id, job_type=job.job_type, queue=job.queue,
-                          attempt=job.attempt, buffered=job.buffered)
+                          attempt=job.attempt, buffered=index >= claimed.direct)
         if self._said.pop("store.full", None) is not None:
             self.log.info("store.recovered")
 

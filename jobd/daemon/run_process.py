@@ -155,8 +155,7 @@ class ProcessRunner:
         child.settings = config
         child.send_work(
             errand.number,
-            (job.id, job.attempt, job.job_type, job.queue, job.payload, job.retry_count,
-             job.claimed_at),
+            (job.id, job.attempt, job.job_type, job.queue, job.payload, job.retry_count),
             attempt.checkpoint,
             self._mark(attempt),
             settings,

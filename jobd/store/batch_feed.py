@@ -1,11 +1,11 @@
 """What the daemon asks of batches with each of its transactions, while any is open."""
 
-import json
 import sqlite3
 from typing import NamedTuple
 
+from jobd.core.job import Job, jobs_of
 from jobd.store.batch_reading import IS_OPEN
-from jobd.store.claims import CLAIMABLE, HEAD, Head
+from jobd.store.claims import CLAIMABLE, HEAD
 from jobd.store.verbs import UNFED
 
 
@@ -93,10 +93,10 @@ def open_batches(db: sqlite3.Connection) -> list[OpenBatch]:
     return [OpenBatch(*row) for row in db.execute(_OPEN).fetchall()]
 
 
-def heads(db: sqlite3.Connection, batch: OpenBatch, limit: int) -> list[Head]:
+def heads(db: sqlite3.Connection, batch: OpenBatch, limit: int) -> list[Job]:
     """The next items of a batch that may be claimed, in input order."""
     values = {"batch": batch.id, "sealed_up_to": batch.sealed_up_to, "limit": limit}
-    return [Head(*row) for row in json.loads(db.execute(_HEADS, values).fetchone()[0])]
+    return jobs_of(db.execute(_HEADS, values).fetchone()[0])
 
 
 def start(db: sqlite3.Connection, batch_id: int, now: int) -> None:

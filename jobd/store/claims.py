@@ -9,34 +9,13 @@ they are claimed by what their batch says (`store/batch_feed.py`).
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
-from jobd.core.job import Job
+from jobd.core.job import Claimed, Job, jobs_of
 from jobd.core.lifecycle import CLAIM
 from jobd.store.reading import MANY, Record, records
 from jobd.store.verbs import UNCOMMON, WITHOUT_HANDLER, quoted
 
 PROMOTED_AT_ONCE = 1_000
-
-
-class Head(NamedTuple):
-    """A job near the head of its queue, before anyone has decided to claim it."""
-
-    id: int
-    attempt: int
-    job_type: str
-    queue: str
-    payload: str | None
-    """None when it is long: it is read when the job is really claimed."""
-    priority: int
-    retry_count: int
-    rescue_count: int
-    snooze_count: int
-    max_retries: int | None
-    timeout_ms: int | None
-    isolation: str | None
-    ready_at: int | None
-    """Since when it might run; None when nobody knows, as after an operator's retry."""
 
 
 _OPEN_QUEUES = """
@@ -59,7 +38,8 @@ _OPEN_QUEUES = """
 
 SHORT_PAYLOAD = 4_096
 _EXPRESSIONS = {
-    "payload": f"CASE WHEN length(head.payload) <= {SHORT_PAYLOAD} THEN head.payload END",
+    "attempt": "head.attempt + 1",
+    "payload": f"CASE WHEN length(head.payload) <= {SHORT_PAYLOAD} THEN head.payload ELSE '' END",
     "ready_at": """CASE WHEN head.attempt = 0
         THEN max(head.created_at, coalesce(head.scheduled_at, 0))
         ELSE coalesce(head.next_retry_at, head.scheduled_at) END""",
@@ -67,7 +47,7 @@ _EXPRESSIONS = {
 # Always so, unless another hand wrote the row: it must not stand in front of the line for ever.
 CLAIMABLE = f"""execution_over = 1 AND attempt BETWEEN 0 AND 1000000000
     AND status IN ({quoted(CLAIM.sources)})"""
-HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Head._fields)
+HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Job._fields)
 # One value with all of them: each step of a statement gives the interpreter's lock away, and a
 # busy handler keeps it for milliseconds.
 _HEADS = f"""
@@ -107,55 +87,51 @@ _CLAIM = f"""
 _TAKEN = f"""
     SELECT j.id FROM json_each(:chosen) AS head JOIN job_queue AS j
         ON j.id = json_extract(head.value, '$[0]')
-    WHERE j.attempt = json_extract(head.value, '$[1]') + 1 AND j.worker_id = :worker_id
+    WHERE j.attempt = json_extract(head.value, '$[1]') AND j.worker_id = :worker_id
         AND j.claimed_at = :now AND j.status = '{CLAIM.target}'
 """
 
 
-def heads(db: sqlite3.Connection, limit: int, full: Collection[str]) -> list[Head]:
+def heads(db: sqlite3.Connection, limit: int, full: Collection[str]) -> list[Job]:
     """Up to `limit` jobs that may be claimed now, best first, of queues neither paused nor full."""
     values = {"limit": limit, "full": json.dumps(list(full))}
     queues, found = db.execute(_FIRST, values).fetchone()
     if queues > 1:
         found = db.execute(_HEADS, values).fetchone()[0]
-    return [Head(*row) for row in json.loads(found)] if queues else []
+    return jobs_of(found) if queues else []
 
 
 def claim(
     db: sqlite3.Connection,
-    direct: Sequence[Head],
-    buffered: Sequence[Head],
+    direct: Sequence[Job],
+    buffered: Sequence[Job],
     worker_id: str,
     now: int,
-) -> list[Job]:
+) -> Claimed:
     """Take these jobs for `worker_id`; those in `direct` count as started at once.
 
-    Returns what was really taken, in the order asked for.
+    Returns what was really taken.
     """
-    return [
-        *_take(db, direct, worker_id, now, buffered=False),
-        *_take(db, buffered, worker_id, now, buffered=True),
-    ]
+    started = _take(db, direct, worker_id, now, now)
+    waiting = _take(db, buffered, worker_id, now, None)
+    return Claimed([*started, *waiting], len(started), now)
 
 
 def _take(
-    db: sqlite3.Connection, chosen: Sequence[Head], worker_id: str, now: int, *, buffered: bool
-) -> list[Job]:
+    db: sqlite3.Connection, chosen: Sequence[Job], worker_id: str, now: int, started_at: int | None
+) -> Sequence[Job]:
     if not chosen:
-        return []
-    values = {"chosen": json.dumps([head.id for head in chosen]), "worker_id": worker_id,
-              "now": now, "started_at": None if buffered else now}
-    taken = chosen
+        return chosen
+    values = {"chosen": json.dumps([job.id for job in chosen]), "worker_id": worker_id,
+              "now": now, "started_at": started_at}
     if db.execute(_CLAIM, values).rowcount != len(chosen):
-        pairs = json.dumps([(head.id, head.attempt) for head in chosen])
+        pairs = json.dumps([(job.id, job.attempt) for job in chosen])
         ids = {job_id for (job_id,) in db.execute(_TAKEN, values | {"chosen": pairs})}
-        taken = [head for head in chosen if head.id in ids]
-    long = _long_payloads(db, [head.id for head in taken if head.payload is None])
-    return [
-        Job(each[0], each[1] + 1, each[2], each[3],
-            long[each[0]] if each[4] is None else each[4], *each[5:12], now, buffered, each[12])
-        for each in taken
-    ]
+        chosen = [job for job in chosen if job.id in ids]
+    long = _long_payloads(db, [job.id for job in chosen if not job.payload])
+    if not long:
+        return chosen
+    return [job._replace(payload=long.get(job.id, job.payload)) for job in chosen]
 
 
 def _long_payloads(db: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]:

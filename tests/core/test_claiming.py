@@ -16,13 +16,13 @@ class Head:
     id: int
     queue: str = "default"
     job_type: str = "t"
-    attempt: int = 0
+    attempt: int = 1
     rescue_count: int = 0
 
 
 def heads(*rescues: int) -> list[Head]:
     """One head per rescue count, with ids from 1 on; a rescued job was claimed before."""
-    return [Head(i, attempt=count, rescue_count=count) for i, count in enumerate(rescues, 1)]
+    return [Head(i, attempt=count + 1, rescue_count=count) for i, count in enumerate(rescues, 1)]
 
 
 def ids(
@@ -42,7 +42,7 @@ class Expected(NamedTuple):
 
 FIVE = heads(0, 0, 0, 0, 0)
 MIXED = [Head(1, "media"), Head(2, "mail"), Head(3, "media"), Head(4), Head(5, "media")]
-CLAIMED_BEFORE = [Head(1, attempt=1), Head(2), Head(3, attempt=7), Head(4)]
+CLAIMED_BEFORE = [Head(1, attempt=2), Head(2), Head(3, attempt=8), Head(4)]
 STRANGERS = [Head(1, job_type="alien"), Head(2), Head(3, job_type="alien"), Head(4)]
 
 

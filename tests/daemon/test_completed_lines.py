@@ -25,9 +25,8 @@ def lines() -> Iterator[list[str]]:
 
 def completed(text: str, started_at: int | None, duration: float) -> Ended:
     job = Job(id=1 << 60, attempt=3, job_type=text, queue=text, payload="{}", priority=0,
-              retry_count=0, rescue_count=0, snooze_count=0, max_retries=None, timeout_ms=None,
-              isolation=None, claimed_at=1_800_000_000_001)
-    attempt = Attempt(job, Handler(text, lambda: None), None, 0.0)
+              retry_count=0, rescue_count=0)
+    attempt = Attempt(job, Handler(text, lambda: None), None, 0.0, claimed_at=1_800_000_000_001)
     attempt.worker, attempt.started_at = text, started_at
     return Ended(attempt, Succeeded(None), duration)
 

@@ -73,7 +73,7 @@ def test_whatever_is_put_in_and_rung_for_is_taken_once() -> None:
 
 
 def job(job_type: str) -> Job:
-    return Job(1, 1, job_type, "default", "{}", 0, 0, 0, 0, None, None, None, 0)
+    return Job(1, 1, job_type, "default", "{}", 0, 0, 0)
 
 
 def ended(job_type: str, *durations: float) -> list[Ended]:

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from jobd import clock
+from jobd.core.job import Job
 from jobd.store import claims, completion
 from jobd.store import news as store_news
 from jobd.store.connection import Database
@@ -81,7 +82,7 @@ def claim_and_complete(database: Database) -> float:
     with database.transaction() as db:
         claims.promote_due(db, NOW)
         heads = claims.heads(db, AT_ONCE, [])
-        jobs = claims.claim(db, heads, [], "d", NOW)
+        jobs = claims.claim(db, heads, [], "d", NOW).jobs
         next_due_at(db)
     assert len(jobs) == AT_ONCE
     ended = [
@@ -110,7 +111,7 @@ def test_claims_cost_the_same_in_a_full_file(full: Database, empty: Database) ->
 
 Statement = Callable[[sqlite3.Connection], object]
 
-HEADS = [claims.Head(i, 0, "t", "q", "{}", 0, 0, 0, 0, None, None, None, None) for i in (1, 2, 3)]
+HEADS = [Job(i, 1, "t", "q", "{}", 0, 0, 0) for i in (1, 2, 3)]
 
 STATEMENTS: dict[str, Statement] = {
     "heads": lambda db: claims.heads(db, 40, ["busy"]),

@@ -17,7 +17,7 @@ NOON = 1_800_000_000_000
 
 
 def an_attempt(timeout: float | None, started: float) -> Attempt:
-    job = Job(1, 1, "quick", "default", "{}", 0, 0, 0, 0, None, None, None, NOON)
+    job = Job(1, 1, "quick", "default", "{}", 0, 0, 0)
     attempt = Attempt(job, Handler("quick", lambda: None), timeout, started)
     attempt.begin("JobWorker-1", 0, NOON, started)
     attempt.thread_id = None

@@ -11,7 +11,6 @@ import pytest
 from jobd.core.job import Job
 from jobd.core.lifecycle import EXECUTING, WAITING
 from jobd.store import claims
-from jobd.store.claims import Head
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
 
@@ -99,21 +98,18 @@ def rows(db: sqlite3.Connection) -> Rows:
     return Rows(db)
 
 
-def heads_of(db: sqlite3.Connection, ids: Sequence[int]) -> list[Head]:
+def heads_of(db: sqlite3.Connection, ids: Sequence[int]) -> list[Job]:
     """These jobs as heads, whether or not they may be claimed; one that is not there, made up."""
     found = []
     for job_id in ids:
-        stored = ", ".join(Head._fields[:-1])
-        row = db.execute(
-            f"SELECT {stored}, NULL FROM job_queue WHERE id = ?", (job_id,)
-        ).fetchone()
-        made_up = Head(job_id, 0, "t", "q", "{}", 0, 0, 0, 0, None, None, None, None)
-        found.append(Head(*row) if row else made_up)
+        stored = ", ".join(Job._fields[:-1]).replace("attempt", "attempt + 1")
+        row = db.execute(f"SELECT {stored} FROM job_queue WHERE id = ?", (job_id,)).fetchone()
+        found.append(Job(*row) if row else Job(job_id, 1, "t", "q", "{}", 0, 0, 0))
     return found
 
 
 def claim_ids(
     db: sqlite3.Connection, direct: Sequence[int], buffered: Sequence[int], owner: str, now: int
-) -> list[Job]:
+) -> Sequence[Job]:
     """Claim by ids what a dispatcher would claim by heads."""
-    return claims.claim(db, heads_of(db, direct), heads_of(db, buffered), owner, now)
+    return claims.claim(db, heads_of(db, direct), heads_of(db, buffered), owner, now).jobs

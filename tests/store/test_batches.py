@@ -58,7 +58,7 @@ def run(db: sqlite3.Connection, job_id: int) -> None:
     """Claim this job."""
     wanted = [each for batch in batch_feed.open_batches(db)
               for each in batch_feed.heads(db, batch, 1_000) if each.id == job_id]
-    assert len(claims.claim(db, wanted, [], OWNER, NOW)) == 1
+    assert len(claims.claim(db, wanted, [], OWNER, NOW).jobs) == 1
 
 
 def complete(db: sqlite3.Connection, job_id: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from jobd.core.job import Job
 from jobd.core.lifecycle import EXECUTING, JobStatus
 from jobd.store import claims
 from jobd.store.connection import Database
@@ -15,7 +16,7 @@ from tests.store.conftest import NOW, OWNER, Rows, claim_ids, heads_of
 UNCLAIMED: dict[str, Any] = {"attempt": 0, "worker_id": None}
 
 
-def ids(heads: list[claims.Head]) -> list[int]:
+def ids(heads: list[Job]) -> list[int]:
     return [head.id for head in heads]
 
 
@@ -134,12 +135,11 @@ def test_what_a_claim_sets(
 def test_a_claimed_job_is_complete(db: sqlite3.Connection, rows: Rows) -> None:
     """It carries everything that a worker needs."""
     values = {"job_type": "thumb", "queue": "media", "payload": '{"a":1}', "priority": 5,
-              "retry_count": 1, "rescue_count": 2, "snooze_count": 3, "max_retries": 4,
-              "timeout_ms": 500, "isolation": "process"}
+              "retry_count": 1, "rescue_count": 2, "timeout_ms": 500, "isolation": "process"}
     job_id = rows.put("retrying", **values)
     [job] = claim_ids(db, [], [job_id], OWNER, NOW)
     assert {name: getattr(job, name) for name in values} == values
-    assert (job.id, job.attempt, job.claimed_at, job.buffered) == (job_id, 4, NOW, True)
+    assert (job.id, job.attempt) == (job_id, 4)
 
 
 def test_a_long_payload_is_read_with_the_claim(db: sqlite3.Connection, rows: Rows) -> None:
@@ -147,9 +147,10 @@ def test_a_long_payload_is_read_with_the_claim(db: sqlite3.Connection, rows: Row
     long = json.dumps({"text": "x" * claims.SHORT_PAYLOAD})
     put = [rows.put(payload=text, **UNCLAIMED) for text in ('{"a":1}', long, '{"b":2}')]
     heads = claims.heads(db, 9, [])
-    assert [head.payload for head in heads] == ['{"a":1}', None, '{"b":2}']
-    jobs = claims.claim(db, heads[:1], heads[1:], OWNER, NOW)
-    assert [(job.id, job.payload) for job in jobs] == list(
+    assert [head.payload for head in heads] == ['{"a":1}', "", '{"b":2}']
+    claimed = claims.claim(db, heads[:1], heads[1:], OWNER, NOW)
+    assert (claimed.direct, claimed.at) == (1, NOW)
+    assert [(job.id, job.payload) for job in claimed.jobs] == list(
         zip(put, ['{"a":1}', long, '{"b":2}'], strict=True))
 
 
@@ -157,9 +158,10 @@ def test_claims_come_back_in_the_order_asked_for(db: sqlite3.Connection, rows: R
     """Those for a worker first, then the buffered ones; what was gone is missing."""
     put = [rows.put() for _ in range(6)]
     gone = rows.put("running")
-    jobs = claim_ids(db, [put[4], gone, put[0]], [put[5], put[1], 999], OWNER, NOW)
-    assert [job.id for job in jobs] == [put[4], put[0], put[5], put[1]]
-    assert [job.buffered for job in jobs] == [False, False, True, True]
+    direct, buffered = [put[4], gone, put[0]], [put[5], put[1], 999]
+    claimed = claims.claim(db, heads_of(db, direct), heads_of(db, buffered), OWNER, NOW)
+    assert [job.id for job in claimed.jobs] == [put[4], put[0], put[5], put[1]]
+    assert claimed.direct == 2
     assert claim_ids(db, [], [], OWNER, NOW) == []
 
 
