@@ -20,6 +20,7 @@ _SHORTCUT = re.compile(
     r"(\w+) (?:= (?P<value>'[^']*')|is null) or (?P<list>\1 in \( '[^']*'(?: , '[^']*')* \))"
 )
 _IN_LIST = re.compile(r"\w+ in \( ('[^']*'(?: , '[^']*')*) \)")
+_REFUSES = re.compile(r" begin select raise \( abort , '[^']*' \) ; end$")
 
 CLAUSES = frozenset(
     ("primary", "autoincrement", "not", "null", "unique", "check", "default", "collate",
@@ -37,6 +38,12 @@ def normal_text(sql: str) -> str:
     """One spelling for all texts that mean the same."""
     tokens = normal_tokens(sql)
     return _sorted_lists(" ".join(_without(tokens, ["if", "not", "exists"])))
+
+
+def read_trigger(sql: str) -> str:
+    """The same of a trigger; one that only refuses an update does so before it or after."""
+    text = normal_text(sql)
+    return text.replace(" before update ", " after update ", 1) if _REFUSES.search(text) else text
 
 
 def allowed_values(check: str) -> frozenset[str] | None:

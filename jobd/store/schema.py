@@ -12,7 +12,7 @@ from functools import lru_cache
 from jobd.core.batch_status import ITEM_STATUS, BatchStatus, ErrorHandling
 from jobd.core.lifecycle import FailureType, JobStatus, arrows
 from jobd.store.connection import APPLICATION_ID
-from jobd.store.create_table import Table, check_in, normal_text
+from jobd.store.create_table import Table, check_in, normal_text, read_trigger
 from jobd.store.migrations import MIGRATIONS, Migration
 from jobd.store.schema_records import COLUMNS, Record, columns, is_as_made, read_records
 from jobd.store.shape import RECORDS_TABLE, Difference, Key, Shape, compare, read_shape
@@ -102,7 +102,7 @@ def move_trigger_sql() -> str:
     allowed = [f"(OLD.status = '{old}' AND NEW.status = '{new}')" for old, new in arrows()]
     chain = "\n    OR ".join([*allowed, "OLD.status = NEW.status"])
     return (
-        "CREATE TRIGGER job_queue_moves BEFORE UPDATE OF status ON job_queue\n"
+        "CREATE TRIGGER job_queue_moves AFTER UPDATE OF status ON job_queue\n"
         f"WHEN NOT (\n    {chain}\n)\n"
         "BEGIN SELECT RAISE(ABORT, 'no such move of a job'); END"
     )
@@ -134,8 +134,8 @@ def item_view_sql() -> str:
 
 def _as_the_enums_say(shape: Shape) -> Shape:
     parts = dict(shape.parts)
-    parts["trigger", "job_queue_moves"] = normal_text(move_trigger_sql())
-    parts["trigger", "job_queue_births"] = normal_text(birth_trigger_sql())
+    parts["trigger", "job_queue_moves"] = read_trigger(move_trigger_sql())
+    parts["trigger", "job_queue_births"] = read_trigger(birth_trigger_sql())
     parts["view", "batch_item_status"] = normal_text(item_view_sql())
     for table, column, values in (
         ("job_queue", "status", list(JobStatus)),

@@ -12,6 +12,7 @@ from jobd.store.create_table import (
     normal_text,
     read_index,
     read_table,
+    read_trigger,
 )
 
 REPAIR = "jobd migrate repair"
@@ -66,6 +67,8 @@ def _read(kind: str, sql: str) -> Part:
     try:
         if kind == "table":
             return read_table(sql)
+        if kind == "trigger":
+            return read_trigger(sql)
         return read_index(sql) if kind == "index" else normal_text(sql)
     except (ValueError, IndexError):
         return normal_text(sql)

@@ -9,7 +9,7 @@ import pytest
 from jobd.core.batch_status import BatchStatus, ErrorHandling
 from jobd.core.lifecycle import LIVE, FailureType, JobStatus
 from jobd.store import schema
-from jobd.store.create_table import normal_text, read_index, read_table
+from jobd.store.create_table import normal_text, read_index, read_table, read_trigger
 from jobd.store.migrations import MIGRATIONS
 from jobd.store.migrations.m004_fence_attempts import BIRTHS, INDEXES, MOVES
 from jobd.store.migrations.m008_add_batches import ITEM_STATUS
@@ -77,3 +77,13 @@ def test_values_named_before_their_list_make_no_difference() -> None:
     quick = lists.replace("a IN", "a = 'y' OR a = 'x' OR a IN")
     assert read_table(quick) == read_table(lists)
     assert read_table(quick.replace("a = 'y'", "a = 'z'")) != read_table(lists)
+
+
+def test_a_trigger_that_only_refuses_an_update_may_come_before_it_or_after() -> None:
+    """What it refuses is the same; one that does something else is another one."""
+    refuses = "BEGIN SELECT RAISE(ABORT, 'x'); END"
+    before = f"CREATE TRIGGER t BEFORE UPDATE OF a ON b WHEN a = 1 {refuses}"
+    assert read_trigger(before) == read_trigger(before.replace("BEFORE", "AFTER"))
+    assert read_trigger(before) != read_trigger(before.replace("a = 1", "a = 2"))
+    acts = before.replace("SELECT RAISE(ABORT, 'x')", "DELETE FROM c")
+    assert read_trigger(acts) != read_trigger(acts.replace("BEFORE", "AFTER"))
