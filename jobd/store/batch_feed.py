@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from jobd.core.job import Job, jobs_of
 from jobd.store.batch_reading import IS_OPEN
-from jobd.store.claims import CLAIMABLE, HEAD
+from jobd.store.claims import CLAIMABLE, HEAD, READ
 from jobd.store.verbs import UNFED
 
 
@@ -81,7 +81,7 @@ _OPEN = f"""
 """
 _HEADS = f"""
     SELECT json_group_array(json_array({HEAD})) FROM (
-        SELECT * FROM job_queue
+        SELECT {READ} FROM job_queue
         WHERE {UNFED} AND batch_id = :batch AND id <= :sealed_up_to AND {CLAIMABLE}
         ORDER BY id LIMIT :limit
     ) AS head

@@ -48,12 +48,14 @@ _EXPRESSIONS = {
 CLAIMABLE = f"""execution_over = 1 AND attempt BETWEEN 0 AND 1000000000
     AND status IN ({quoted(CLAIM.sources)})"""
 HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Job._fields)
+READ = ", ".join((*Job._fields[:-1], "created_at", "scheduled_at", "next_retry_at"))
+"""The columns of which `HEAD` is made: a subquery with a limit copies all that it names."""
 # One value with all of them: each step of a statement gives the interpreter's lock away, and a
 # busy handler keeps it for milliseconds.
 _HEADS = f"""
     {_OPEN_QUEUES}
     SELECT json_group_array(json_array({HEAD})) FROM (
-        SELECT j.* FROM open_queue CROSS JOIN job_queue AS j
+        SELECT {READ} FROM open_queue CROSS JOIN job_queue AS j
         WHERE j.id IN (
             SELECT id FROM job_queue
             WHERE ready = 1 AND queue = open_queue.name AND {CLAIMABLE}
@@ -69,7 +71,7 @@ _FIRST = f"""
     )
     SELECT json_array_length(names), CASE WHEN json_array_length(names) = 1 THEN (
         SELECT json_group_array(json_array({HEAD})) FROM (
-            SELECT * FROM job_queue
+            SELECT {READ} FROM job_queue
             WHERE ready = 1 AND queue = json_extract(names, '$[0]') AND {CLAIMABLE}
             ORDER BY priority DESC, id LIMIT :limit
         ) AS head
