@@ -64,7 +64,8 @@ def test_a_claim_that_is_just_committed_is_known() -> None:
     db = build(MIGRATIONS)
     job_id = enqueue(db, new_job("quick", {}, {}, 1, 1_000), 1)
     crew: Any = SimpleNamespace(queue_room=lambda _: {}, handlers={"quick"},
-                                attempt=lambda job, _: SimpleNamespace(job=job))
+                                attempts=lambda claimed, _: [
+                                    SimpleNamespace(job=job) for job in claimed.jobs])
     pool: Any = SimpleNamespace(size=1, hand_over=lambda _: None, wake=lambda _: None)
     hand = Hand(pool, crew)
     claimed, _ = hand.claim(db, (1, 0), BatchFeed(crew), "1-aa", 2)
