@@ -26,7 +26,7 @@ _OPEN_QUEUES = """
         SELECT (SELECT min(queue) FROM job_queue WHERE ready = 1 AND queue > named.name)
         FROM named WHERE named.name IS NOT NULL
     ),
-    open_queue(name) AS MATERIALIZED (
+    open_queue(name) AS (
         SELECT name FROM named
         WHERE name IS NOT NULL
             AND name NOT IN (SELECT value FROM json_each(:full))
@@ -50,19 +50,29 @@ CLAIMABLE = f"""execution_over = 1 AND attempt BETWEEN 0 AND 1000000000
 HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Job._fields)
 READ = ", ".join((*Job._fields[:-1], "created_at", "scheduled_at", "next_retry_at"))
 """The columns of which `HEAD` is made: a subquery with a limit copies all that it names."""
-# One value with all of them: each step of a statement gives the interpreter's lock away, and a
-# busy handler keeps it for milliseconds.
+_WAITS = f"SELECT id FROM job_queue WHERE ready = 1 AND {CLAIMABLE}"
+# The line begins with the first job of each queue, and whoever leaves it lets in the next of his
+# queue: of many queues no more is read than is wanted. SQLite takes the rows of a recursion out in
+# the order asked for (sqlite.org/lang_with.html). One value with all of them: each step of a
+# statement gives the interpreter's lock away, and a busy handler keeps it for milliseconds.
 _HEADS = f"""
-    {_OPEN_QUEUES}
-    SELECT json_group_array(json_array({HEAD})) FROM (
-        SELECT {READ} FROM open_queue CROSS JOIN job_queue AS j
-        WHERE j.id IN (
-            SELECT id FROM job_queue
-            WHERE ready = 1 AND queue = open_queue.name AND {CLAIMABLE}
-            ORDER BY priority DESC, id LIMIT :limit
+    {_OPEN_QUEUES},
+    line(id, queue, priority) AS (
+        SELECT id, queue, priority FROM open_queue CROSS JOIN job_queue ON id = (
+            {_WAITS} AND queue = open_queue.name ORDER BY priority DESC, id LIMIT 1
         )
-        ORDER BY j.priority DESC, j.id LIMIT :limit
-    ) AS head
+        UNION ALL
+        SELECT next.id, next.queue, next.priority
+        FROM line CROSS JOIN job_queue AS next ON next.id = coalesce(
+            ({_WAITS} AND queue = line.queue AND priority = line.priority AND id > line.id
+                ORDER BY id LIMIT 1),
+            ({_WAITS} AND queue = line.queue AND priority < line.priority
+                ORDER BY priority DESC, id LIMIT 1)
+        )
+        ORDER BY 3 DESC, 1 LIMIT :limit
+    )
+    SELECT json_group_array(json_array({HEAD}))
+    FROM line CROSS JOIN job_queue AS head ON head.id = line.id
 """
 # Of a single queue the index alone has the order, so nothing is sorted.
 _FIRST = f"""
