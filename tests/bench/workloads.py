@@ -75,6 +75,10 @@ WORKLOADS = (
     Workload("workers", "The same by number of workers (jobs/s)", "drain", "drain", "per_s",
              (_jobd("4 workers"), _jobd("1 worker", workers=1), _jobd("8 workers", workers=8)),
              {"count": 20_000}),
+    Workload("queues", "The same by number of queues (jobs/s)", "drain", "drain", "per_s",
+             (_jobd("1 queue"), *(_jobd(f"{each:,} queues", queues=each)
+                                  for each in (10, 100, 1_000))),
+             {"count": 20_000}),
     Workload("burning", "The same beside a handler that computes all the time (jobs/s)", "drain",
              "drain", "per_s", (_jobd(burning=1),), {"count": 20_000}, {"count": 1_000}),
     Workload("sleeping", "Jobs of 5 ms, 16 workers (share of the ideal)", "drain", "drain",

@@ -79,6 +79,7 @@ def drain(
     beside: str = "",
     rows: int = 0,
     batch: bool = False,
+    queues: int = 0,
 ) -> dict[str, float]:
     """Drain what is queued beforehand; the outcome lines of the log are counted as well."""
     with queue(directory) as mine:
@@ -88,6 +89,8 @@ def drain(
                 for n in range(count)]
         if batch:
             mine.batch("all", jobs[0][0], (payload for _, payload in jobs))
+        if queues:
+            jobs = [(*job, {"queue": f"q{n % queues}"}) for n, job in enumerate(jobs)]
         for first in range(0, 0 if batch else count, 50_000):
             mine.enqueue_many(jobs[first : first + 50_000])
     if beside:
