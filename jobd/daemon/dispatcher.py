@@ -135,14 +135,14 @@ class Dispatcher:
         self._wakeup.prepare()
         if not self._ended:
             self._hand.wake_all()  # whoever is awake has something longer to do
-        nap = 0.0 if self._ended or not self._arrivals.empty() else self._nap()
+        nap = 0.0 if self._ended or not self._arrivals.empty() else self._nap(clock.monotonic())
         self._poked |= self._wakeup.wait(nap)
         pace = self._not_before - clock.monotonic()
         if pace > 0:
             clock.pause(pace)
 
-    def _nap(self) -> float:
-        if self._feed.busy and not self._draining.is_set():
+    def _nap(self, monotonic: float) -> float:
+        if (self._feed.busy or self._hand.must_look_on(monotonic)) and not self._draining.is_set():
             return 0.0
         if self._hand.buffered or self._batch:
             return SHORT_NAP

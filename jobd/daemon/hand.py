@@ -20,6 +20,7 @@ from jobd.daemon.worker import WorkerPool
 from jobd.store import claims, daemons
 
 HELD_AT_MOST = 0.1
+SET_ASIDE_AT_ONCE = 1_000
 
 
 class Hand:
@@ -28,6 +29,8 @@ class Hand:
     def __init__(self, pool: WorkerPool, crew: Crew) -> None:
         self.attempts: dict[int, Attempt] = {}
         self.buffered: dict[int, Attempt] = {}
+        self._sets_aside = False
+        """The last claim met jobs without a handler: the next one passes many of them."""
         self._claimed: frozenset[int] = frozenset()
         self._pool = pool
         self._crew = crew
@@ -46,6 +49,10 @@ class Hand:
         held = max(0, in_hand - self._pool.size)
         return free, max(0, self._buffer_room.allowed(monotonic) - held)
 
+    def must_look_on(self, monotonic: float) -> bool:
+        """Whether there is room, and jobs without a handler were in front of all others."""
+        return self._sets_aside and self.room(0, monotonic) != (0, 0)
+
     def claim(
         self,
         db: sqlite3.Connection,
@@ -59,6 +66,8 @@ class Hand:
         queue_room = self._crew.queue_room(db)
         # Suspects may be passed over, so look a little further than there is room.
         limit = free + buffer + 2 * self._pool.size
+        if self._sets_aside:
+            limit = max(limit, SET_ASIDE_AT_ONCE)
         heads = _heads(db, limit, queue_room)
         choice = choose(
             feed.in_line(db, heads, limit),
@@ -68,6 +77,7 @@ class Hand:
             room=queue_room,
             suspect_runs=any(a.job.rescue_count >= SUSPECT for a in self.attempts.values()),
         )
+        self._sets_aside = bool(choice.without_handler)
         if choice.without_handler:
             claims.set_aside_without_handler(db, choice.without_handler)
         claimed = claims.claim(db, choice.direct, choice.buffered, worker_id, now)

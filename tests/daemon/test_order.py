@@ -150,3 +150,11 @@ def resize():
     again = house.start("--workers", "1")
     again.wait_for_all("job.completed", unknown)
     assert {house.job(i)["attempt"] for i in unknown} == {1}
+
+
+def test_jobs_that_nobody_can_run_hold_up_no_others(house: House) -> None:
+    """However many stand in front: they are set aside by the thousand, with no rest in between."""
+    house.queue.enqueue_many([("nobody", {})] * 20_000)
+    daemon = house.start("--workers", "2")
+    daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
+    assert house.rows("SELECT count(*) FROM job_queue WHERE ready = 1")[0][0] == 0

@@ -121,3 +121,15 @@ def test_jobs_behind_a_crowded_queue_are_seen_and_none_in_front_is_hidden(tmp_pa
         seen = [head.id for head in _heads(found.connection, 6, {"narrow": 1})]
     assert seen == [*range(1, 7), *range(21, 27)]
     assert sum("open_queue" in each for each in statements) <= 4
+
+
+def test_jobs_without_a_handler_are_passed_at_once_while_there_is_room(
+    desk: Desk, path: Path
+) -> None:
+    """At first three are looked at, then all; with the only worker busy there is no hurry."""
+    with jobd.Queue(path) as queue:
+        queue.enqueue_many([("nobody", {})] * 30, priority=5)
+    desk.dispatcher.turn(NOW_MS, NOW)
+    assert (list(desk.hand.attempts), desk.hand.must_look_on(NOW)) == ([], True)
+    desk.dispatcher.turn(NOW_MS, NOW)
+    assert (list(desk.hand.attempts), desk.hand.must_look_on(NOW)) == ([1], False)
