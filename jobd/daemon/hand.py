@@ -4,11 +4,10 @@ Only the dispatcher changes it; sweeps read it.
 """
 
 import sqlite3
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from jobd.core.claiming import SUSPECT, choose
-from jobd.core.job import Claimed, EndedEarly, Isolation, Job, StopReason
+from jobd.core.job import Claimed, EndedEarly, Isolation, StopReason
 from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.batch_feed import BatchFeed
@@ -65,10 +64,11 @@ class Hand:
         free, buffer = room
         queue_room = self._crew.queue_room(db)
         # Suspects may be passed over, so look a little further than there is room.
-        limit = free + buffer + 2 * self._pool.size
+        limit, line_room = free + buffer + 2 * self._pool.size, queue_room
         if self._sets_aside:
             limit = max(limit, SET_ASIDE_AT_ONCE)
-        heads = _heads(db, limit, queue_room)
+            line_room = {name: left for name, left in queue_room.items() if left <= 0}
+        heads = claims.heads(db, limit, line_room)
         choice = choose(
             feed.in_line(db, heads, limit),
             free=free,
@@ -166,25 +166,3 @@ class Hand:
             if attempt is not None and attempt.job.attempt == number:
                 reason = StopReason.CANCEL if cancel else StopReason.RELEASE
                 attempt.tell_to_stop(reason, running)
-
-
-def _heads(db: sqlite3.Connection, limit: int, queue_room: Mapping[str, int]) -> list[Job]:
-    """Jobs that may be claimed now, best first; where queues have less room than jobs in front,
-    also those behind them. All in front stay: suspects among them may be passed over."""
-    full = [name for name, left in queue_room.items() if left <= 0]
-    heads = claims.heads(db, limit, full)
-    crowded = _crowded(heads, queue_room) if len(heads) >= limit else set()
-    if not crowded:
-        return heads
-    behind = claims.heads(db, limit, [*full, *crowded])
-    return sorted([*(head for head in heads if head.queue in crowded), *behind], key=_rank)
-
-
-def _crowded(heads: Sequence[Job], room: Mapping[str, int]) -> set[str]:
-    """The queues of which more jobs stand at the head of the line than they have room for."""
-    standing = Counter(head.queue for head in heads) if room else {}
-    return {name for name, count in standing.items() if count > room.get(name, count)}
-
-
-def _rank(head: Job) -> tuple[int, int]:
-    return -head.priority, head.id

@@ -8,8 +8,9 @@ they are claimed by what their batch says (`store/batch_feed.py`).
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from jobd.core.claiming import SUSPECT
 from jobd.core.job import Claimed, Job, jobs_of
 from jobd.core.lifecycle import CLAIM
 from jobd.store.reading import MANY, Record, records
@@ -29,7 +30,7 @@ _OPEN_QUEUES = """
     open_queue(name) AS (
         SELECT name FROM named
         WHERE name IS NOT NULL
-            AND name NOT IN (SELECT value FROM json_each(:full))
+            AND name NOT IN (SELECT key FROM json_each(:room) WHERE value <= 0)
             AND NOT EXISTS (
                 SELECT 1 FROM queues WHERE queues.name = named.name AND paused_at IS NOT NULL
             )
@@ -52,18 +53,22 @@ READ = ", ".join((*Job._fields[:-1], "created_at", "scheduled_at", "next_retry_a
 """The columns of which `HEAD` is made: a subquery with a limit copies all that it names."""
 _WAITS = f"SELECT id FROM job_queue WHERE ready = 1 AND {CLAIMABLE}"
 # The line begins with the first job of each queue, and whoever leaves it lets in the next of his
-# queue: of many queues no more is read than is wanted. SQLite takes the rows of a recursion out in
-# the order asked for (sqlite.org/lang_with.html). One value with all of them: each step of a
-# statement gives the interpreter's lock away, and a busy handler keeps it for milliseconds.
+# queue, if that has room: no more is read than is wanted. Suspects take no room, for they may be
+# passed over. SQLite takes the rows of a recursion out in the order asked for
+# (sqlite.org/lang_with.html). One value with all of them: each step of a statement gives the
+# interpreter's lock away, and a busy handler keeps it for milliseconds.
 _HEADS = f"""
     {_OPEN_QUEUES},
-    line(id, queue, priority) AS (
-        SELECT id, queue, priority FROM open_queue CROSS JOIN job_queue ON id = (
+    line(id, queue, priority, room) AS (
+        SELECT id, queue, priority,
+            coalesce((SELECT value FROM json_each(:room) WHERE key = queue), :limit)
+                - (rescue_count < {SUSPECT})
+        FROM open_queue CROSS JOIN job_queue ON id = (
             {_WAITS} AND queue = open_queue.name ORDER BY priority DESC, id LIMIT 1
         )
         UNION ALL
-        SELECT next.id, next.queue, next.priority
-        FROM line CROSS JOIN job_queue AS next ON next.id = coalesce(
+        SELECT next.id, next.queue, next.priority, room - (next.rescue_count < {SUSPECT})
+        FROM line CROSS JOIN job_queue AS next ON room > 0 AND next.id = coalesce(
             ({_WAITS} AND queue = line.queue AND priority = line.priority AND id > line.id
                 ORDER BY id LIMIT 1),
             ({_WAITS} AND queue = line.queue AND priority < line.priority
@@ -104,9 +109,13 @@ _TAKEN = f"""
 """
 
 
-def heads(db: sqlite3.Connection, limit: int, full: Collection[str]) -> list[Job]:
-    """Up to `limit` jobs that may be claimed now, best first, of queues neither paused nor full."""
-    values = {"limit": limit, "full": json.dumps(list(full))}
+def heads(db: sqlite3.Connection, limit: int, room: Mapping[str, int]) -> list[Job]:
+    """Up to `limit` jobs that may be claimed now, best first, of queues that are not paused.
+
+    Of a queue that has `room` for so many only these are found, and suspects between them; of one
+    that is the only queue perhaps more.
+    """
+    values = {"limit": limit, "room": json.dumps(dict(room))}
     queues, found = db.execute(_FIRST, values).fetchone()
     if queues > 1:
         found = db.execute(_HEADS, values).fetchone()[0]
@@ -232,7 +241,7 @@ def depth(db: sqlite3.Connection) -> tuple[int, int | None]:
             ORDER BY priority DESC, id LIMIT 1
         )) FROM open_queue
         """,
-        {"full": "[]"},
+        {"room": "{}"},
     ).fetchone()[0]
     return counted, oldest
 
@@ -249,5 +258,5 @@ def next_in_line(db: sqlite3.Connection) -> list[Record]:
             ORDER BY priority DESC, id LIMIT 1
         ) LIMIT {MANY}
         """,
-        {"full": "[]"},
+        {"room": "{}"},
     )

@@ -15,7 +15,7 @@ from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.crew import Crew, new_identity
 from jobd.daemon.dispatcher import Dispatcher
-from jobd.daemon.hand import Hand, _heads
+from jobd.daemon.hand import Hand
 from jobd.daemon.inbox import Inbox
 from jobd.daemon.ledger import Ledger
 from jobd.daemon.report import Report
@@ -108,19 +108,6 @@ def test_no_more_jobs_are_on_disk_as_started_than_there_are_workers(
     desk.dispatcher.turn(NOW_MS, NOW)
     assert started(database) == [3]
     assert executing_by_queue(database.connection) == {"default": 1}
-
-
-def test_jobs_behind_a_crowded_queue_are_seen_and_none_in_front_is_hidden(tmp_path: Path) -> None:
-    """Six are looked at; of the first queue one may run, and its first job may be a suspect."""
-    with jobd.Queue(tmp_path / "jobd.db") as queue:
-        queue.enqueue_many([("noop", {})] * 20, queue="narrow")
-        queue.enqueue_many([("noop", {})] * 20, queue="wide")
-    with closing(open_database(tmp_path / "jobd.db", now=NOW_MS)) as found:
-        statements: list[str] = []
-        found.connection.set_trace_callback(statements.append)
-        seen = [head.id for head in _heads(found.connection, 6, {"narrow": 1})]
-    assert seen == [*range(1, 7), *range(21, 27)]
-    assert sum("open_queue" in each for each in statements) <= 4
 
 
 def test_jobs_without_a_handler_are_passed_at_once_while_there_is_room(

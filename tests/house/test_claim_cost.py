@@ -81,7 +81,7 @@ def claim_and_complete(database: Database) -> float:
     began = clock.monotonic()
     with database.transaction() as db:
         claims.promote_due(db, NOW)
-        heads = claims.heads(db, AT_ONCE, [])
+        heads = claims.heads(db, AT_ONCE, {})
         jobs = claims.claim(db, heads, [], "d", NOW).jobs
         next_due_at(db)
     assert len(jobs) == AT_ONCE
@@ -114,7 +114,7 @@ Statement = Callable[[sqlite3.Connection], object]
 HEADS = [Job(i, 1, "t", "q", "{}", 0, 0, 0) for i in (1, 2, 3)]
 
 STATEMENTS: dict[str, Statement] = {
-    "heads": lambda db: claims.heads(db, 40, ["busy"]),
+    "heads": lambda db: claims.heads(db, 40, {"busy": 0, "narrow": 3}),
     "claim": lambda db: claims.claim(db, HEADS[:2], HEADS[2:], "d", NOW),
     "promote_due": lambda db: claims.promote_due(db, NOW),
     "next_due_at": next_due_at,

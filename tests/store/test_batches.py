@@ -107,7 +107,7 @@ def test_items_are_jobs_in_input_order_that_are_never_ready(
         (number + 1, f"item {number}") for number in range(5)
     ]
     assert heads(db) == [each["job_id"] for each in items]
-    assert claims.heads(db, 10, []) == []
+    assert claims.heads(db, 10, {}) == []
     assert claims.bring_back_handled(db, ["t"]) == 0
     assert counters(db, batch) == counted(db, batch) == (5, 0, 0, 0, 0)
 
@@ -251,7 +251,7 @@ def test_retries_that_become_due_do_not_pass_by_the_limit(db: sqlite3.Connection
                "execution_over = 1 WHERE id = ?", (NOW, NOW, first))
     assert first not in heads(db)
     assert claims.promote_due(db, NOW) == 1
-    assert claims.heads(db, 10, []) == []
+    assert claims.heads(db, 10, {}) == []
     assert heads(db)[0] == first
     run(db, first)
     (found,) = batch_feed.open_batches(db)
@@ -301,7 +301,7 @@ def test_counters_are_what_a_count_says_whatever_hand_moves_items(
 def test_a_checkpoint_of_an_item_is_its_batch_s_until_it_succeeds(db: sqlite3.Connection) -> None:
     """Others keep theirs where they were; both are found by the next attempt."""
     made(db, 2)
-    single = claims.heads(db, 1, [])
+    single = claims.heads(db, 1, {})
     assert single == []
     item, other = heads(db)
     run(db, item)

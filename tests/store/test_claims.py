@@ -30,22 +30,22 @@ def test_higher_priority_first_then_first_in_first_out(
     """Within a queue the line is sorted by priority, and by id where that is equal."""
     put = [rows.put(priority=p) for p in (0, 5, -1_000, 5, 1_000, 0)]
     expected = [put[i] for i in (4, 1, 3, 0, 5, 2)]
-    assert ids(claims.heads(db, 9, [])) == expected
-    assert ids(claims.heads(db, 3, [])) == expected[:3]
-    assert claims.heads(db, 0, []) == []
+    assert ids(claims.heads(db, 9, {})) == expected
+    assert ids(claims.heads(db, 3, {})) == expected[:3]
+    assert claims.heads(db, 0, {}) == []
 
 
 def test_queues_share_one_line(db: sqlite3.Connection, rows: Rows) -> None:
     """The best heads of all open queues come first, whatever their queue is called."""
     put = [rows.put(queue=q, priority=p) for q, p in
            [("b", 0), ("a", 0), ("c", 7), ("a", 7), ("b", 1)]]
-    assert ids(claims.heads(db, 9, [])) == [put[i] for i in (2, 3, 4, 0, 1)]
+    assert ids(claims.heads(db, 9, {})) == [put[i] for i in (2, 3, 4, 0, 1)]
 
 
 def test_a_head_says_what_the_choice_needs(db: sqlite3.Connection, rows: Rows) -> None:
     """All that the claimed job will carry, as the row has it."""
     job_id = rows.put("retrying", queue="media", job_type="thumb", rescue_count=2)
-    [head] = claims.heads(db, 1, [])
+    [head] = claims.heads(db, 1, {})
     assert head._replace(ready_at=None) == heads_of(db, [job_id])[0]
 
 
@@ -70,15 +70,28 @@ def test_paused_and_full_queues_are_left_out(
         rows.put(queue=queue)
     for queue in paused:
         pause(db, queue)
-    found = claims.heads(db, 9, full)
+    found = claims.heads(db, 9, dict.fromkeys(full, 0))
     assert [head.queue for head in found] == list(open_queues)
+
+
+def test_of_a_limited_queue_no_more_is_found_than_it_has_room_for(
+    db: sqlite3.Connection, rows: Rows
+) -> None:
+    """So it hides nobody; a suspect takes no room, because it may be passed over."""
+    narrow = [rows.put(queue="narrow", rescue_count=r) for r in (2, 0, 3, 0, 2, 0)]
+    tight = [rows.put(queue="tight", priority=p) for p in (0, 5)]
+    wide = [rows.put(queue="wide") for _ in range(3)]
+    assert ids(claims.heads(db, 9, {"narrow": 2, "tight": 1})) == [
+        tight[1], *narrow[:4], *wide]
+    assert ids(claims.heads(db, 9, {"narrow": 3, "wide": 0})) == [tight[1], *narrow, tight[0]]
+    assert ids(claims.heads(db, 3, {"narrow": 9})) == [tight[1], *narrow[:2]]
 
 
 def test_a_resumed_queue_is_open(db: sqlite3.Connection, rows: Rows) -> None:
     """A row in `queues` without `paused_at` closes nothing."""
     rows.put(queue="a")
     db.execute("INSERT INTO queues (name, concurrency) VALUES ('a', 1)")
-    assert len(claims.heads(db, 9, [])) == 1
+    assert len(claims.heads(db, 9, {})) == 1
 
 
 @pytest.mark.parametrize("status", [s for s in JobStatus if s not in ("pending", "retrying")])
@@ -88,7 +101,7 @@ def test_only_waiting_jobs_stand_in_the_line(
     """Whatever executes or has ended is no head, and cannot be claimed by its id either."""
     job_id = rows.put(status)
     before = rows.get(job_id)
-    assert claims.heads(db, 9, []) == []
+    assert claims.heads(db, 9, {}) == []
     assert claim_ids(db, [job_id], [], OWNER, NOW) == []
     assert rows.get(job_id) == before
 
@@ -104,7 +117,7 @@ def test_a_claim_of_what_is_not_ready_changes_nothing(
     """Also by its id a job that may not run yet is not taken."""
     job_id = rows.put(**columns)
     before = rows.get(job_id)
-    assert claims.heads(db, 9, []) == []
+    assert claims.heads(db, 9, {}) == []
     assert claim_ids(db, [job_id], [job_id], OWNER, NOW) == []
     assert rows.get(job_id) == before
 
@@ -146,7 +159,7 @@ def test_a_long_payload_is_read_with_the_claim(db: sqlite3.Connection, rows: Row
     """The heads leave it out, the claimed job has it whole, and the others have their own."""
     long = json.dumps({"text": "x" * claims.SHORT_PAYLOAD})
     put = [rows.put(payload=text, **UNCLAIMED) for text in ('{"a":1}', long, '{"b":2}')]
-    heads = claims.heads(db, 9, [])
+    heads = claims.heads(db, 9, {})
     assert [head.payload for head in heads] == ['{"a":1}', "", '{"b":2}']
     claimed = claims.claim(db, heads[:1], heads[1:], OWNER, NOW)
     assert (claimed.direct, claimed.at) == (1, NOW)
@@ -220,7 +233,7 @@ def test_without_a_handler_a_job_is_set_aside_and_brought_back(
     before = rows.get(alien)
     claims.set_aside_without_handler(db, [alien, later])
     assert rows.get(alien) == {**before, "ready": 0}
-    assert ids(claims.heads(db, 9, [])) == [mine]
+    assert ids(claims.heads(db, 9, {})) == [mine]
     assert claims.bring_back_handled(db, ["t", "other"]) == 0
     assert claims.bring_back_handled(db, ["alien", "a"]) == 2
     assert claims.bring_back_handled(db, ["alien", "a"]) == 0
@@ -347,8 +360,8 @@ def test_many_queues_take_two_statements(
     queues and finds the heads of a single one itself."""
     seen: list[str] = []
     database.connection.set_trace_callback(seen.append)
-    assert ids(claims.heads(database.connection, 60, [])) == many_queues
-    full = [f"q{n:02}" for n in range(1, 30)]
+    assert ids(claims.heads(database.connection, 60, {})) == many_queues
+    full = {f"q{n:02}": 0 for n in range(1, 30)}
     assert ids(claims.heads(database.connection, 60, full)) == [many_queues[0], many_queues[30]]
     assert len(seen) == 3
     assert json.dumps(full) in seen[2]

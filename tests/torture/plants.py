@@ -47,13 +47,13 @@ _SELECT_THEN_UPDATE = (
     Edit("jobd.daemon.dispatcher",
          "                with self._database.transaction(self._keep_trying) as db:\n"
          "                    applied = self._ledger",
-         "                self._hand.seen = claims.heads(self._database.connection, 64, ())\n"
+         "                self._hand.seen = claims.heads(self._database.connection, 64, {})\n"
          "                with self._database.transaction(self._keep_trying) as db:\n"
          "                    applied = self._ledger"),
     Edit("jobd.daemon.hand",
-         "heads = _heads(db, limit, queue_room)",
+         "heads = claims.heads(db, limit, line_room)",
          "heads = [h for h in self.seen if queue_room.get(h.queue, 1) > 0][:limit] or "
-         "_heads(db, limit, queue_room)"),
+         "claims.heads(db, limit, line_room)"),
     Edit("jobd.store.claims",
          "    WHERE id IN (SELECT value FROM json_each(:chosen)) AND "
          "(+ready = 1 OR batch_id IS NOT NULL)\n        AND execution_over = 1 "
