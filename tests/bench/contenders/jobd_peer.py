@@ -80,6 +80,7 @@ def drain(
     rows: int = 0,
     batch: bool = False,
     queues: int = 0,
+    concurrency: int = 0,
 ) -> dict[str, float]:
     """Drain what is queued beforehand; the outcome lines of the log are counted as well."""
     with queue(directory) as mine:
@@ -93,6 +94,9 @@ def drain(
             jobs = [(*job, {"queue": f"q{n % queues}"}) for n, job in enumerate(jobs)]
         for first in range(0, 0 if batch else count, 50_000):
             mine.enqueue_many(jobs[first : first + 50_000])
+    if concurrency:
+        Path(directory, "jobd.limits").write_text("".join(
+            f"[queues.q{n}]\nconcurrency = {concurrency}\n" for n in range(queues)))
     if beside:
         crowds.CROWDS[beside](Path(directory, "jobd.db"), rows)
     with daemon(directory, workers + burning + (beside == "full"), level) as process:
