@@ -40,15 +40,9 @@ class Dispatcher:
     """Owns the writing connection; every write of the daemon goes through `turn`."""
 
     def __init__(
-        self,
-        database: Database,
-        checkpointer: Checkpointer,
-        wakeup: Wakeup,
-        hand: Hand,
-        crew: Crew,
-        ledger: Ledger,
-        report: Report,
-        running: Callable[[], float],
+        self, database: Database, checkpointer: Checkpointer, wakeup: Wakeup, hand: Hand,
+        crew: Crew, ledger: Ledger, report: Report, running: Callable[[], float],
+        now_ms: Callable[[], int] = clock.now_ms,
     ) -> None:
         self.failure: BaseException | None = None
         self.last_turn = clock.monotonic()
@@ -62,6 +56,7 @@ class Dispatcher:
         self._ledger = ledger
         self._report = report
         self._running = running
+        self._now_ms = now_ms
         self._ended: deque[Ended] = deque()
         self._arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._batch = Batch()
@@ -114,8 +109,8 @@ class Dispatcher:
                 self._open_up()
                 while not self._finishing.is_set():
                     self._sleep()
-                    self.turn(clock.now_ms(), clock.monotonic())
-                self.turn(clock.now_ms(), clock.monotonic())
+                    self.turn(clock.monotonic())
+                self.turn(clock.monotonic())
         except BaseException as error:  # noqa: BLE001 - the daemon must learn of any way to end
             self.failure = explained(self._database.connection, error)
         finally:
@@ -128,7 +123,7 @@ class Dispatcher:
         haunted = survey(self._database.path, rows)
         for row in rows:
             (self._batch.haunted if row.id in haunted else self._batch.orphans).append(row)
-        self.turn(clock.now_ms(), clock.monotonic())
+        self.turn(clock.monotonic())
         self._crew.opened_up()
 
     def _sleep(self) -> None:
@@ -148,19 +143,19 @@ class Dispatcher:
             return SHORT_NAP
         if self._next_due is None or self._draining.is_set():
             return LONGEST_NAP
-        return min(max((self._next_due - clock.now_ms()) / 1000, 0.0), LONGEST_NAP)
+        return min(max((self._next_due - self._now_ms()) / 1000, 0.0), LONGEST_NAP)
 
-    def turn(self, now: int, monotonic: float) -> None:
-        """One round: gather, write, hand over. `now` is in ms; callable without a thread."""
+    def turn(self, monotonic: float) -> None:
+        """One round: gather, write, hand over; callable without a thread."""
         self.last_turn = monotonic
         self.claims_no_more = self._draining.is_set()
         self._gather()
         others_wrote = self._notice_others(monotonic)
-        if not self._has_to_write(now, monotonic):
+        if not self._has_to_write(monotonic):
             self._checkpointer.when_quiet(monotonic)
             return
         try:
-            applied, claimed = self._commit(now, monotonic)
+            applied, claimed = self._commit(monotonic)
         except errors.DatabaseFull as error:
             # The batch stays as it is; nothing that handlers have done is lost while we live.
             self._not_before = monotonic + RETRY_AFTER_FULL
@@ -177,12 +172,12 @@ class Dispatcher:
         elif self._hand.allows_buffer(monotonic):
             self._not_before = monotonic + BETWEEN_COMMITS  # no worker waits for us meanwhile
 
-    def _has_to_write(self, now: int, monotonic: float) -> bool:
+    def _has_to_write(self, monotonic: float) -> bool:
         if self._batch:
             return True
         if self._draining.is_set():
             return False
-        due = self._next_due is not None and self._next_due <= now
+        due = self._next_due is not None and self._next_due <= self._now_ms()
         may_claim = self._look and self._hand.room(0, monotonic) != (0, 0)
         return due or may_claim or self._feed.busy
 
@@ -231,10 +226,11 @@ class Dispatcher:
 
     # Writing.
 
-    def _commit(self, now: int, monotonic: float) -> tuple[Applied, Claimed]:
+    def _commit(self, monotonic: float) -> tuple[Applied, Claimed]:
         while True:
             try:
                 with self._database.transaction(self._keep_trying) as db:
+                    now = self._now_ms()  # not before the lock: what others wrote came first
                     applied = self._ledger.apply(db, self._batch, now)
                     self._feed.settle(db, now)
                     claimed = self._claim(db, now, monotonic)
@@ -269,7 +265,7 @@ class Dispatcher:
     def _fits(self, ended: Ended) -> bool:
         try:
             with self._database.transaction(self._keep_trying) as db:
-                self._ledger.apply(db, Batch(ended=[ended]), clock.now_ms())
+                self._ledger.apply(db, Batch(ended=[ended]), self._now_ms())
                 raise _OnlyTrying
         except _OnlyTrying:
             return True

@@ -13,7 +13,7 @@ COUNTED = 100_000
 
 _ZOMBIES = f"""
     SELECT id, job_type, status FROM job_queue
-    WHERE execution_over = 0 AND status NOT IN ('running', 'timeout') ORDER BY id LIMIT {MANY}
+    WHERE execution_over = 0 AND status NOT IN ('running', 'timeout') ORDER BY +id LIMIT {MANY}
 """
 
 _WITHOUT_HANDLER = f"""

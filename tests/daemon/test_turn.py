@@ -48,6 +48,8 @@ class Desk:
 
     dispatcher: Dispatcher
     hand: Hand
+    report: Report
+    now_ms: int = NOW_MS
 
 
 @pytest.fixture
@@ -59,8 +61,10 @@ def desk(path: Path) -> Iterator[Desk]:
     with closing(wakeup), closing(open_database(path, now=NOW_MS)) as writer, \
             closing(open_database(path, now=NOW_MS)) as second:
         checkpointer = Checkpointer(writer, second, report)
-        yield Desk(Dispatcher(writer, checkpointer, wakeup, hand, crew, ledger, report,
-                              lambda: NOW), hand)
+        dispatcher = Dispatcher(writer, checkpointer, wakeup, hand, crew, ledger, report,
+                                lambda: NOW, lambda: found.now_ms)
+        found = Desk(dispatcher, hand, report)
+        yield found
 
 
 def _no_worker(_name: str, _inbox: Inbox) -> JobWorker:
@@ -88,12 +92,12 @@ def test_no_more_jobs_are_on_disk_as_started_than_there_are_workers(
     desk: Desk, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker ends one job and begins the next while the dispatcher gathers what happened."""
-    desk.dispatcher.turn(NOW_MS, NOW)
+    desk.dispatcher.turn(NOW)
     begin(desk.hand.attempts[1])
     end(desk, desk.hand.attempts[1])
-    desk.dispatcher.turn(NOW_MS, NOW)
+    desk.dispatcher.turn(NOW)
     begin(desk.hand.attempts[2])
-    desk.dispatcher.turn(NOW_MS, NOW)
+    desk.dispatcher.turn(NOW)
     assert started(database) == [2]
     assert list(desk.hand.buffered) == [3]
 
@@ -105,7 +109,7 @@ def test_no_more_jobs_are_on_disk_as_started_than_there_are_workers(
         return gather()
 
     monkeypatch.setattr(desk.hand, "starts", meanwhile)
-    desk.dispatcher.turn(NOW_MS, NOW)
+    desk.dispatcher.turn(NOW)
     assert started(database) == [3]
     assert executing_by_queue(database.connection) == {"default": 1}
 
@@ -116,7 +120,24 @@ def test_jobs_without_a_handler_are_passed_at_once_while_there_is_room(
     """At first three are looked at, then all; with the only worker busy there is no hurry."""
     with jobd.Queue(path) as queue:
         queue.enqueue_many([("nobody", {})] * 30, priority=5)
-    desk.dispatcher.turn(NOW_MS, NOW)
+    desk.dispatcher.turn(NOW)
     assert (list(desk.hand.attempts), desk.hand.must_look_on(NOW)) == ([], True)
-    desk.dispatcher.turn(NOW_MS, NOW)
+    desk.dispatcher.turn(NOW)
     assert (list(desk.hand.attempts), desk.hand.must_look_on(NOW)) == ([1], False)
+
+
+def test_what_is_written_has_the_time_of_the_lock_and_not_of_the_wait_for_it(
+    desk: Desk, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a job would be claimed before the one was made that let it wait."""
+    other = database.connection
+    other.execute("BEGIN IMMEDIATE")
+
+    def locked(_waited: float, _path: Path) -> None:
+        desk.now_ms = NOW_MS + 700
+        other.execute("COMMIT")
+
+    monkeypatch.setattr(desk.report, "locked", locked)
+    desk.dispatcher.turn(NOW)
+    claimed = database.connection.execute("SELECT max(claimed_at) FROM job_queue").fetchone()[0]
+    assert claimed == NOW_MS + 700

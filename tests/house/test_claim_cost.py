@@ -16,11 +16,12 @@ import pytest
 
 from jobd import clock
 from jobd.core.job import Job
-from jobd.store import claims, completion
+from jobd.store import claims, completion, health_facts, outcomes, overview
 from jobd.store import news as store_news
 from jobd.store.connection import Database
 from jobd.store.news import news, next_due_at
 from jobd.store.opening import open_database
+from jobd.store.reading import records
 
 ROWS = int(os.environ.get("JOBD_TEST_ROWS", "50000"))
 NOW = 1_700_000_000_000
@@ -127,6 +128,15 @@ STATEMENTS: dict[str, Statement] = {
     "next_in_line": claims.next_in_line,
 }
 
+OTHERS: dict[str, Statement] = {
+    "executing_rows": outcomes.executing_rows,
+    "zombies": lambda db: records(db, health_facts._ZOMBIES),
+    "workers": overview.workers,
+    "at_work": overview.at_work,
+    "dead_letters": overview.dead_letters,
+}
+"""What the daemon's sweeps and the health of everything ask, again and again."""
+
 A_WHOLE_TABLE = re.compile(r"SCAN (job_queue|j|ahead)\b(?!.*USING (COVERING )?INDEX job_queue_)")
 A_SORT_OF_ROWS = re.compile(r"USE TEMP B-TREE FOR (?!LAST TERM)")
 
@@ -149,10 +159,10 @@ def plans(db: sqlite3.Connection, call: Statement) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", [*STATEMENTS, *OTHERS])
 def test_no_statement_walks_the_whole_queue(full: Database, name: str) -> None:
     """Every look at `job_queue` goes through an index that was made for it."""
-    found = plans(full.connection, STATEMENTS[name])
+    found = plans(full.connection, {**STATEMENTS, **OTHERS}[name])
     assert found
     assert [line for line in found if A_WHOLE_TABLE.search(line)] == []
 
