@@ -142,8 +142,12 @@ def deadlines_are_true(e: Evidence) -> Iterator[str]:
 def _frozen(e: Evidence, row: AttemptRow, start: float, end: float) -> float:
     """Seconds in which the daemon was stopped, beyond what a step of its clock may count."""
     daemon = e.daemon(row.pid)
-    spans = [(max(a, start), min(b, end)) for a, b in daemon.frozen] if daemon else []
-    return sum(max(0.0, b - a - 2 * SWEEP) for a, b in spans)
+    frozen, until = 0.0, start
+    for a, b in sorted(daemon.frozen) if daemon else []:
+        # Whoever is stopped twice goes on once: two such times may overlap.
+        frozen += max(0.0, min(b, end) - max(a, until) - 2 * SWEEP)
+        until = max(until, b)
+    return frozen
 
 
 def checkpoints_are_durable(e: Evidence) -> Iterator[str]:

@@ -249,3 +249,9 @@ def test_the_holder_of_a_key_is_not_the_request_s_job() -> None:
 def test_a_key_may_be_held_again_once_it_is_free() -> None:
     """The second job with a key is no violation when the first never started after it was made."""
     assert list(CHECKS["a_key_is_held_once"](keyed(2.5)(sound()))) == []
+
+
+def test_a_daemon_that_is_stopped_twice_stands_still_once() -> None:
+    """It goes on when it is let go, however often it was stopped before."""
+    twice = ended(CALM, frozen=[(6.1, 6.8), (6.2, 6.8)])(sound())
+    assert list(CHECKS["deadlines_are_true"](twice)) == []
