@@ -226,7 +226,8 @@ class _Mending:
         for (kind, name), sql in self.wanted.sql.items():
             if (kind, name) not in there:
                 self.db.execute(sql)
-            if (kind, name) not in self.actual.parts and kind != "table":
+            stood = self.actual.parts.get((kind, name)) == self.wanted.parts[kind, name]
+            if kind != "table" and not stood:
                 self.deeds.append(f"made {kind} {name}")
 
     def _drop_orphans(self) -> None:

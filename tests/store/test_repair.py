@@ -73,6 +73,16 @@ def test_an_unknown_table_with_rows_is_asked_about(manager: MigrationManager) ->
     assert manager.verify() == []
 
 
+
+def test_what_is_replaced_is_said_to_be_made_again(database: Database) -> None:
+    """Or it would seem as if the guard of the statuses were gone."""
+    db = database.connection
+    db.execute("DROP TRIGGER job_queue_moves")
+    db.execute("CREATE TRIGGER job_queue_moves AFTER UPDATE ON job_queue BEGIN SELECT 1; END")
+    deeds = MigrationManager(database).repair(NOW).deeds
+    assert list(deeds[:2]) == ["dropped trigger job_queue_moves", "made trigger job_queue_moves"]
+
+
 def test_jobs_in_an_unknown_status_are_mapped_or_discarded(manager: MigrationManager) -> None:
     """A wide CHECK let 'paused' in: its jobs are named, and become what was asked for."""
     db = manager.database.connection
