@@ -46,10 +46,10 @@ _STORES = "                    ids = store_enqueue.enqueue_many(db, jobs, now)\n
 _SELECT_THEN_UPDATE = (
     Edit("jobd.daemon.dispatcher",
          "                with self._database.transaction(self._keep_trying) as db:\n"
-         "                    applied = self._ledger",
+         "                    now = self._now_ms()",
          "                self._hand.seen = claims.heads(self._database.connection, 64, {})\n"
          "                with self._database.transaction(self._keep_trying) as db:\n"
-         "                    applied = self._ledger"),
+         "                    now = self._now_ms()"),
     Edit("jobd.daemon.hand",
          "heads = claims.heads(db, limit, line_room)",
          "heads = [h for h in self.seen if queue_room.get(h.queue, 1) > 0][:limit] or "
