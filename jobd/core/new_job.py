@@ -52,8 +52,7 @@ def new_job(
         BadInput: names what is wrong with it.
     """
     if not options:
-        text = "{}" if payload is None else encode_payload(payload, max_payload)
-        return NewJob(check_name("job type", job_type), text)
+        return NewJob(check_name("job type", job_type), _payload(payload, max_payload))
     unknown = set(options) - _OPTIONS
     if unknown:
         raise BadInput(

@@ -183,7 +183,7 @@ class Database:
         """Inside a transaction: SchemaChanged when somebody has migrated the database."""
         if self.schema_version is None:
             return
-        version = self._cursor.execute("PRAGMA user_version").fetchone()[0]
+        version = self.user_version()
         if version != self.schema_version:
             raise errors.SchemaChanged(
                 f"the schema of {self.path} went from version {self.schema_version} to {version} "

@@ -73,7 +73,6 @@ def test_an_unknown_table_with_rows_is_asked_about(manager: MigrationManager) ->
     assert manager.verify() == []
 
 
-
 def test_what_is_replaced_is_said_to_be_made_again(database: Database) -> None:
     """Or it would seem as if the guard of the statuses were gone."""
     db = database.connection
