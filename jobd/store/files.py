@@ -44,13 +44,19 @@ UNSEEN = (0, 0)
 """What stands there cannot be seen: a directory on the way has lost its permissions."""
 
 
+_PIECE = 1 << 14
+"""Bytes. A file written in one go lies in large folios of the page cache, and each small write into
+one of those walks through all of its blocks: twice as long for a page of the write-ahead log."""
+
+
 def lengthen(path: Path, size: int) -> None:
     """Make a file that is shorter `size` bytes long, with zeros that have their place on disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         length = os.fstat(descriptor).st_size
         while length < size:
-            length += os.pwrite(descriptor, bytes(size - length), length)
+            piece = min(size - length, _PIECE)
+            length += os.pwrite(descriptor, bytes(piece), length)
     finally:
         os.close(descriptor)
 
