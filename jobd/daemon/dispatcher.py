@@ -28,12 +28,18 @@ from jobd.store.complaints import translated
 from jobd.store.connection import Database
 from jobd.store.misfits import explained
 from jobd.store.news import news, next_due_at
+from jobd.store.transaction import Transaction
 
 LONGEST_NAP = 0.5
 SHORT_NAP = 0.02
 BETWEEN_COMMITS = 0.002
 UNPOKED = 0.02
 """Whoever commits pokes; for those who do not, the database is asked so often, in seconds."""
+ENOUGH = 64
+"""So many attempts that ended are worth a commit, with no look at anything else before it..."""
+UNHEARD = 0.005
+"""...unless nobody has been listened to for so many seconds: to listen gives the interpreter's lock
+to the workers, who have nothing to do while they wait for this thread."""
 RETRY_AFTER_FULL = 1.0
 
 class Dispatcher:
@@ -64,6 +70,7 @@ class Dispatcher:
         self._seen_version = -1
         self._poked = False
         self._looked_at = -UNPOKED
+        self._listened_at = -UNHEARD
         self._next_due: int | None = None
         self._not_before = 0.0
         self._draining = threading.Event()
@@ -127,10 +134,14 @@ class Dispatcher:
         self._crew.opened_up()
 
     def _sleep(self) -> None:
+        now = clock.monotonic()
+        if len(self._ended) >= ENOUGH and now - self._listened_at < UNHEARD:
+            return
+        self._listened_at = now
         self._wakeup.prepare()
         if not self._ended:
             self._hand.wake_all()  # whoever is awake has something longer to do
-        nap = 0.0 if self._ended or not self._arrivals.empty() else self._nap(clock.monotonic())
+        nap = 0.0 if self._ended or not self._arrivals.empty() else self._nap(now)
         self._poked |= self._wakeup.wait(nap)
         pace = self._not_before - clock.monotonic()
         if pace > 0:
@@ -229,7 +240,7 @@ class Dispatcher:
     def _commit(self, monotonic: float) -> tuple[Applied, Claimed]:
         while True:
             try:
-                with self._database.transaction(self._keep_trying) as db:
+                with self._transaction() as db:
                     now = self._now_ms()  # not before the lock: what others wrote came first
                     applied = self._ledger.apply(db, self._batch, now)
                     self._feed.settle(db, now)
@@ -238,7 +249,7 @@ class Dispatcher:
                         self._next_due = next_due_at(db)
                 return applied, claimed
             except sqlite3.IntegrityError as error:
-                set_aside_refused(self._batch, error, self._fits, self._report)
+                set_aside_refused(self._batch, error, self._transaction, self._apply, self._report)
 
     def _claim(self, db: sqlite3.Connection, now: int, monotonic: float) -> Claimed:
         if self._draining.is_set():
@@ -262,15 +273,11 @@ class Dispatcher:
         self._hand.wake_all()
         return not (self._finishing.is_set() and waited > RETRY_AFTER_FULL)
 
-    def _fits(self, ended: Ended) -> bool:
-        try:
-            with self._database.transaction(self._keep_trying) as db:
-                self._ledger.apply(db, Batch(ended=[ended]), self._now_ms())
-                raise _OnlyTrying
-        except _OnlyTrying:
-            return True
-        except sqlite3.IntegrityError:
-            return False
+    def _transaction(self) -> Transaction:
+        return self._database.transaction(self._keep_trying)
+
+    def _apply(self, db: sqlite3.Connection, batch: Batch) -> Applied:
+        return self._ledger.apply(db, batch, self._now_ms())
 
     # After the commit, when everything is durable.
 
@@ -290,7 +297,3 @@ class Dispatcher:
             checkpoint.answer(kept=checkpoint.attempt.job.id in applied.checkpoints)
         self._report.applied(applied, claimed)
         self._checkpointer.after_commit(len(batch.ended) + len(claimed.jobs), monotonic)
-
-
-class _OnlyTrying(Exception):
-    """Rolls back a transaction that was only made to see whether it fits."""

@@ -45,10 +45,10 @@ _COMMITS = "                with database.transaction(before_commit=before_commi
 _STORES = "                    ids = store_enqueue.enqueue_many(db, jobs, now)\n"
 _SELECT_THEN_UPDATE = (
     Edit("jobd.daemon.dispatcher",
-         "                with self._database.transaction(self._keep_trying) as db:\n"
+         "                with self._transaction() as db:\n"
          "                    now = self._now_ms()",
          "                self._hand.seen = claims.heads(self._database.connection, 64, {})\n"
-         "                with self._database.transaction(self._keep_trying) as db:\n"
+         "                with self._transaction() as db:\n"
          "                    now = self._now_ms()"),
     Edit("jobd.daemon.hand",
          "heads = claims.heads(db, limit, line_room)",
