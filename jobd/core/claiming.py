@@ -17,7 +17,7 @@ class Head(Protocol):
     @property
     def job_type(self) -> str: ...
     @property
-    def attempt(self) -> int: ...
+    def bufferable(self) -> bool: ...
     @property
     def rescue_count(self) -> int: ...
     @property
@@ -47,10 +47,10 @@ def choose(
 ) -> Choice[Line]:
     """Choose from `heads` (best first) for `free` workers and `buffer` places behind them.
 
-    `room` says how many more each limited queue may execute. Only a job that was never claimed
-    before is buffered: the start of a buffered job is written a moment after it, so one that
-    kills its daemon at once goes uncharged that time, but never again. Of the suspects only one
-    runs at a time, so that one culprit cannot take innocent jobs to the bound.
+    `room` says how many more each limited queue may execute. The start of a buffered job is
+    written a moment after it, so one that kills its daemon at once goes uncharged that time, but
+    never again: it is not `bufferable` after an attempt of which nothing is known. Of the suspects
+    only one runs at a time, so that one culprit cannot take innocent jobs to the bound.
     """
     choice: Choice[Line] = Choice()
     left = dict(room)
@@ -64,7 +64,7 @@ def choose(
             free -= 1
             suspect_runs = suspect_runs or head.rescue_count >= SUSPECT
             _use(left, head.queue)
-        elif buffer and head.attempt == 1:
+        elif buffer and head.bufferable:
             choice.buffered.append(head)
             buffer -= 1
             _use(left, head.queue)

@@ -41,6 +41,11 @@ SHORT_PAYLOAD = 4_096
 _EXPRESSIONS = {
     "attempt": "head.attempt + 1",
     "payload": f"CASE WHEN length(head.payload) <= {SHORT_PAYLOAD} THEN head.payload ELSE '' END",
+    "bufferable": """CASE WHEN head.attempt = 0 THEN 1 ELSE head.rescue_count = 0 AND EXISTS (
+        SELECT 1 FROM job_attempts AS last
+        WHERE last.job_id = head.id AND last.attempt = head.attempt AND last.ended_at IS NOT NULL
+            AND last.failure_type IS NOT 'worker_lost'
+    ) END""",
     "ready_at": """CASE WHEN head.attempt = 0
         THEN max(head.created_at, coalesce(head.scheduled_at, 0))
         ELSE coalesce(head.next_retry_at, head.scheduled_at) END""",
@@ -49,7 +54,7 @@ _EXPRESSIONS = {
 CLAIMABLE = f"""execution_over = 1 AND attempt BETWEEN 0 AND 1000000000
     AND status IN ({quoted(CLAIM.sources)})"""
 HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Job._fields)
-READ = ", ".join((*Job._fields[:-1], "created_at", "scheduled_at", "next_retry_at"))
+READ = ", ".join((*Job._fields[:-2], "created_at", "scheduled_at", "next_retry_at"))
 """The columns of which `HEAD` is made: a subquery with a limit copies all that it names."""
 _WAITS = f"SELECT id FROM job_queue WHERE ready = 1 AND {CLAIMABLE}"
 # The line begins with the first job of each queue, and whoever leaves it lets in the next of his

@@ -16,13 +16,13 @@ class Head:
     id: int
     queue: str = "default"
     job_type: str = "t"
-    attempt: int = 1
+    bufferable: bool = True
     rescue_count: int = 0
 
 
 def heads(*rescues: int) -> list[Head]:
-    """One head per rescue count, with ids from 1 on; a rescued job was claimed before."""
-    return [Head(i, attempt=count + 1, rescue_count=count) for i, count in enumerate(rescues, 1)]
+    """One head per rescue count, with ids from 1 on; a rescued job is not bufferable."""
+    return [Head(i, bufferable=not count, rescue_count=count) for i, count in enumerate(rescues, 1)]
 
 
 def ids(
@@ -42,7 +42,7 @@ class Expected(NamedTuple):
 
 FIVE = heads(0, 0, 0, 0, 0)
 MIXED = [Head(1, "media"), Head(2, "mail"), Head(3, "media"), Head(4), Head(5, "media")]
-CLAIMED_BEFORE = [Head(1, attempt=2), Head(2), Head(3, attempt=8), Head(4)]
+NOT_KNOWN = [Head(1, bufferable=False), Head(2), Head(3, bufferable=False), Head(4)]
 STRANGERS = [Head(1, job_type="alien"), Head(2), Head(3, job_type="alien"), Head(4)]
 
 
@@ -68,9 +68,9 @@ STRANGERS = [Head(1, job_type="alien"), Head(2), Head(3, job_type="alien"), Head
         (STRANGERS, 2, 0, {}, False, ids([2, 4], [], [1, 3])),
         (STRANGERS, 0, 0, {}, False, ids([], [], [1, 3])),
         (STRANGERS, 9, 0, {"default": 0}, False, ids([], [], [1, 3])),
-        # a job that was claimed before is never buffered
-        (CLAIMED_BEFORE, 0, 4, {}, False, ids([], [2, 4])),
-        (CLAIMED_BEFORE, 1, 4, {}, False, ids([1], [2, 4])),
+        # nothing is known of what its last attempt has come to
+        (NOT_KNOWN, 0, 4, {}, False, ids([], [2, 4])),
+        (NOT_KNOWN, 1, 4, {}, False, ids([1], [2, 4])),
         # nor one that lost its worker
         (heads(1, 0, 1, 0), 0, 4, {}, False, ids([], [2, 4])),
         (heads(1, 1, 0), 1, 4, {}, False, ids([1], [3])),

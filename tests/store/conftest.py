@@ -102,7 +102,7 @@ def heads_of(db: sqlite3.Connection, ids: Sequence[int]) -> list[Job]:
     """These jobs as heads, whether or not they may be claimed; one that is not there, made up."""
     found = []
     for job_id in ids:
-        stored = ", ".join(Job._fields[:-1]).replace("attempt", "attempt + 1")
+        stored = ", ".join(Job._fields[:-2]).replace("attempt", "attempt + 1")
         row = db.execute(f"SELECT {stored} FROM job_queue WHERE id = ?", (job_id,)).fetchone()
         found.append(Job(*row) if row else Job(job_id, 1, "t", "q", "{}", 0, 0, 0))
     return found

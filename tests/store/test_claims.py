@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from jobd.core.job import Job
-from jobd.core.lifecycle import EXECUTING, JobStatus
-from jobd.store import claims
+from jobd.core.job import AttemptOutcome, Job, Settlement
+from jobd.core.lifecycle import EXECUTING, FailureType, JobStatus
+from jobd.store import claims, outcomes
 from jobd.store.connection import Database
 from jobd.store.news import news, next_due_at
 from tests.store.conftest import NOW, OWNER, Rows, claim_ids, heads_of
@@ -46,7 +47,35 @@ def test_a_head_says_what_the_choice_needs(db: sqlite3.Connection, rows: Rows) -
     """All that the claimed job will carry, as the row has it."""
     job_id = rows.put("retrying", queue="media", job_type="thumb", rescue_count=2)
     [head] = claims.heads(db, 1, {})
-    assert head._replace(ready_at=None) == heads_of(db, [job_id])[0]
+    assert head._replace(ready_at=None, bufferable=True) == heads_of(db, [job_id])[0]
+
+
+FAILED = Settlement(0, 3, OWNER, AttemptOutcome.RETRYING, FailureType.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("job", "last", "ended", "bufferable"),
+    [
+        (UNCLAIMED, None, False, True),
+        ({}, None, False, False),
+        ({}, FAILED, True, True),
+        ({}, FAILED, False, False),
+        ({}, replace(FAILED, attempt=2), True, False),
+        ({}, replace(FAILED, outcome=AttemptOutcome.SNOOZED, failure_type=None), True, True),
+        ({}, replace(FAILED, failure_type=FailureType.WORKER_LOST), True, False),
+        ({"rescue_count": 1}, FAILED, True, False),
+    ],
+)
+def test_a_job_is_bufferable_when_its_last_attempt_is_known_to_have_ended(
+    db: sqlite3.Connection, rows: Rows, job: dict[str, Any], last: Settlement | None,
+    ended: bool, bufferable: bool,
+) -> None:
+    """Else it may have killed its daemon before its start was written, and nothing says so."""
+    job_id = rows.put(**job)
+    if last is not None:
+        outcomes.keep_attempts(db, [replace(last, job_id=job_id)], NOW, ended=ended)
+    [head] = claims.heads(db, 1, {})
+    assert bool(head.bufferable) == bufferable
 
 
 @pytest.mark.parametrize(
