@@ -75,6 +75,10 @@ WORKLOADS = (
     Workload("workers", "The same by number of workers (jobs/s)", "drain", "drain", "per_s",
              (_jobd("4 workers"), _jobd("1 worker", workers=1), _jobd("8 workers", workers=8)),
              {"count": 20_000}),
+    Workload("retries", "Jobs that fail the first time, 4 workers (jobs/s)", "drain", "drain",
+             "per_s", (_jobd(kind="fails"),
+                       Contender("huey", "huey_peer", {"kind": "fails", "count": 2_000})),
+             {"count": 10_000}),
     Workload("queues", "The same by number of queues (jobs/s)", "drain", "drain", "per_s",
              (_jobd("1 queue"), *(_jobd(f"{each:,} queues", queues=each)
                                   for each in (10, 100, 1_000))),

@@ -9,8 +9,8 @@ from huey import SqliteHuey
 from measure import Record, each_timed, main, produced, wait_for
 
 
-def made(directory: str, synchronous: str = "full") -> tuple[Any, Any]:
-    """The huey and its one task."""
+def made(directory: str, synchronous: str = "full", kind: str = "noop") -> tuple[Any, Any]:
+    """The huey and its task of this kind."""
     # fsync=None leaves SQLite's default, FULL; fsync=False switches syncing off.
     huey = SqliteHuey(filename=str(Path(directory, "huey.db")), results=False,
                       fsync=False if synchronous == "normal" else None)
@@ -22,7 +22,13 @@ def made(directory: str, synchronous: str = "full") -> tuple[Any, Any]:
         if sleep:
             time.sleep(sleep)
 
-    return huey, noop
+    @huey.task(retries=1, context=True)
+    def fails(number: int, _sleep: float = 0.0, *, task: Any) -> None:
+        if task.retries:
+            raise RuntimeError("the first time")
+        record.ran(number)
+
+    return huey, {"noop": noop, "fails": fails}[kind]
 
 
 def consume(huey: Any, workers: int) -> None:
@@ -37,10 +43,12 @@ def enqueue(directory: str, count: int, synchronous: str = "full") -> dict[str, 
     return each_timed(lambda number: noop(number), count)
 
 
-def drain(directory: str, count: int, workers: int = 4, sleep: float = 0.0) -> dict[str, float]:
-    huey, noop = made(directory)
+def drain(
+    directory: str, count: int, workers: int = 4, sleep: float = 0.0, kind: str = "noop"
+) -> dict[str, float]:
+    huey, task = made(directory, kind=kind)
     for number in range(count):
-        noop(number, sleep)
+        task(number, sleep)
     consume(huey, workers)
     wait_for(directory, count, 120)
     return {}

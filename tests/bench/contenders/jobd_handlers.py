@@ -23,6 +23,14 @@ def rests(number: int, sleep: float) -> None:
     time.sleep(sleep)
 
 
+@jobd.job("fails")
+def fails(number: int) -> None:
+    """As noop, but it fails the first time."""
+    if jobd.current_job().attempt == 1:
+        raise jobd.Retry("the first time", after=0)
+    _record.ran(number)
+
+
 @jobd.job("burns", queue="burning")
 def burns() -> None:
     """Hold the interpreter's lock as Python code does, until told to stop."""

@@ -81,12 +81,13 @@ def drain(
     batch: bool = False,
     queues: int = 0,
     concurrency: int = 0,
+    kind: str = "noop",
 ) -> dict[str, float]:
     """Drain what is queued beforehand; the outcome lines of the log are counted as well."""
     with queue(directory) as mine:
         if burning:
             mine.enqueue_many([("burns", {})] * burning, priority=1000)
-        jobs = [("rests", {"number": n, "sleep": sleep}) if sleep else ("noop", {"number": n})
+        jobs = [("rests", {"number": n, "sleep": sleep}) if sleep else (kind, {"number": n})
                 for n in range(count)]
         if batch:
             mine.batch("all", jobs[0][0], (payload for _, payload in jobs))
