@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from jobd.daemon.attempt import Attempt
 
+Bell = queue.SimpleQueue[None]
+"""What one worker sleeps at."""
+
 
 class Inbox:
     """First in, first out; None sends a worker home.
@@ -16,8 +19,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._waiting: deque[Attempt | None] = deque()
-        self._asleep: deque[None] = deque()
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._asleep: deque[Bell] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -26,33 +28,29 @@ class Inbox:
         self._waiting.extend(attempts)
 
     def wake(self, count: int) -> None:
-        """Wake up to so many workers."""
+        """Wake up to so many workers: those who fell asleep last, whose caches are warm."""
         for _ in range(count):
-            if not self._is_one_less():
+            try:
+                bell = self._asleep.pop()
+            except IndexError:
                 return
-            self._bell.put(None)
+            bell.put(None)
 
-    def get(self) -> Attempt | None:
-        """The next one; sleeps until there is one and somebody wakes this worker."""
+    def get(self, bell: Bell) -> Attempt | None:
+        """The next one; sleeps until there is one and somebody rings this worker's bell."""
         while True:
             try:
                 return self._waiting.popleft()
             except IndexError:
-                self._asleep.append(None)
+                self._asleep.append(bell)
             try:
                 # Whoever put something in just now may not have seen us asleep.
                 found = self._waiting.popleft()
             except IndexError:
-                self._bell.get()
+                bell.get()
                 continue
-            if not self._is_one_less():
-                self._bell.get()  # somebody has woken us meanwhile
+            try:
+                self._asleep.remove(bell)
+            except ValueError:
+                bell.get()  # somebody has woken us meanwhile
             return found
-
-    def _is_one_less(self) -> bool:
-        """Whether there was one asleep, who now is not."""
-        try:
-            self._asleep.pop()
-        except IndexError:
-            return False
-        return True

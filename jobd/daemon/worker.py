@@ -1,5 +1,6 @@
 """JobWorker threads, and the pool that owns them."""
 
+import queue
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from jobd.core.job import Ending, Failed, Failure
 from jobd.core.lifecycle import FailureType
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.context import JobContext, Surroundings
-from jobd.daemon.inbox import Inbox
+from jobd.daemon.inbox import Bell, Inbox
 from jobd.daemon.run_python import message_of
 from jobd.daemon.runners import Runners
 
@@ -47,7 +48,8 @@ class JobWorker:
         return self._thread.is_alive()
 
     def _work(self) -> None:
-        while (attempt := self._inbox.get()) is not None:
+        bell: Bell = queue.SimpleQueue()
+        while (attempt := self._inbox.get(bell)) is not None:
             if attempt.take():
                 self._run(attempt)
                 if self.abandoned:

@@ -1,5 +1,6 @@
 """The line in which attempts wait for a worker, and who is woken for them."""
 
+import queue
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from jobd.core.registry import Handler
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.brief_jobs import BriefJobs
 from jobd.daemon.hand import Hand
-from jobd.daemon.inbox import Inbox
+from jobd.daemon.inbox import Bell, Inbox
 from tests.daemon.harness import House
 
 MUCH_LATER = 10.0
@@ -31,7 +32,8 @@ class Takers:
             each.start()
 
     def _work(self, inbox: Inbox) -> None:
-        while (found := inbox.get()) is not None:
+        bell: Bell = queue.SimpleQueue()
+        while (found := inbox.get(bell)) is not None:
             self.taken.append(found)
             self.came.release()
 
