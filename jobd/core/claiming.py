@@ -34,6 +34,8 @@ class Choice(Generic[Line]):
     direct: list[Line] = field(default_factory=list)
     buffered: list[Line] = field(default_factory=list)
     without_handler: list[int] = field(default_factory=list)
+    passed_over: bool = False
+    """Whether a suspect had to stay in line while a worker was free."""
 
 
 def choose(
@@ -50,7 +52,8 @@ def choose(
     `room` says how many more each limited queue may execute. The start of a buffered job is
     written a moment after it, so one that kills its daemon at once goes uncharged that time, but
     never again: it is not `bufferable` after an attempt of which nothing is known. Of the suspects
-    only one runs at a time, so that one culprit cannot take innocent jobs to the bound.
+    only one runs at a time, so that one culprit cannot take innocent jobs to the bound; others are
+    passed over.
     """
     choice: Choice[Line] = Choice()
     left = dict(room)
@@ -68,6 +71,8 @@ def choose(
             choice.buffered.append(head)
             buffer -= 1
             _use(left, head.queue)
+        elif free:
+            choice.passed_over = True
     return choice
 
 

@@ -58,7 +58,7 @@ class Job(NamedTuple):
     timeout_ms: int | None = None
     isolation: str | None = None
     bufferable: bool = True
-    """Whether it may wait in the buffer: its last attempt, if any, is known to have ended."""
+    """Whether it may wait in the buffer: all its attempts before are known to have ended."""
     ready_at: int | None = None
     """Since when it might have run; None when nobody knows, as after an operator's retry."""
 

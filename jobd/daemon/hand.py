@@ -19,7 +19,7 @@ from jobd.daemon.worker import WorkerPool
 from jobd.store import claims, daemons
 
 HELD_AT_MOST = 0.1
-SET_ASIDE_AT_ONCE = 1_000
+LOOKED_AT_ONCE = 1_000
 
 
 class Hand:
@@ -30,6 +30,8 @@ class Hand:
         self.buffered: dict[int, Attempt] = {}
         self._sets_aside = False
         """The last claim met jobs without a handler: the next one passes many of them."""
+        self._passes_over = False
+        """It met suspects, which stay in line while one of them runs."""
         self._claimed: frozenset[int] = frozenset()
         self._pool = pool
         self._crew = crew
@@ -65,8 +67,9 @@ class Hand:
         queue_room = self._crew.queue_room(db)
         # Suspects may be passed over, so look a little further than there is room.
         limit, line_room = free + buffer + 2 * self._pool.size, queue_room
+        if self._sets_aside or self._passes_over:
+            limit = max(limit, LOOKED_AT_ONCE)
         if self._sets_aside:
-            limit = max(limit, SET_ASIDE_AT_ONCE)
             line_room = {name: left for name, left in queue_room.items() if left <= 0}
         heads = claims.heads(db, limit, line_room)
         choice = choose(
@@ -77,7 +80,7 @@ class Hand:
             room=queue_room,
             suspect_runs=any(a.job.rescue_count >= SUSPECT for a in self.attempts.values()),
         )
-        self._sets_aside = bool(choice.without_handler)
+        self._sets_aside, self._passes_over = bool(choice.without_handler), choice.passed_over
         if choice.without_handler:
             claims.set_aside_without_handler(db, choice.without_handler)
         claimed = claims.claim(db, choice.direct, choice.buffered, worker_id, now)

@@ -38,14 +38,18 @@ _OPEN_QUEUES = """
 """
 
 SHORT_PAYLOAD = 4_096
+ATTEMPTS_COUNTED = 20
+"""Of a job with more attempts nobody asks whether it may wait in the buffer: it may not."""
 _EXPRESSIONS = {
     "attempt": "head.attempt + 1",
     "payload": f"CASE WHEN length(head.payload) <= {SHORT_PAYLOAD} THEN head.payload ELSE '' END",
-    "bufferable": """CASE WHEN head.attempt = 0 THEN 1 ELSE head.rescue_count = 0 AND EXISTS (
-        SELECT 1 FROM job_attempts AS last
-        WHERE last.job_id = head.id AND last.attempt = head.attempt AND last.ended_at IS NOT NULL
-            AND last.failure_type IS NOT 'worker_lost'
-    ) END""",
+    "bufferable": f"""CASE WHEN head.attempt = 0 THEN 1
+        WHEN head.rescue_count > 0 OR head.attempt > {ATTEMPTS_COUNTED} THEN 0
+        ELSE head.attempt = (
+            SELECT count(*) FROM job_attempts AS kept
+            WHERE kept.job_id = head.id AND kept.attempt <= head.attempt
+                AND kept.ended_at IS NOT NULL AND kept.failure_type IS NOT 'worker_lost'
+        ) END""",
     "ready_at": """CASE WHEN head.attempt = 0
         THEN max(head.created_at, coalesce(head.scheduled_at, 0))
         ELSE coalesce(head.next_retry_at, head.scheduled_at) END""",

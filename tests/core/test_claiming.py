@@ -107,9 +107,21 @@ def test_a_suspect_has_lost_its_worker_twice() -> None:
     assert SUSPECT == 2
 
 
+@pytest.mark.parametrize(
+    ("line", "free", "passed_over"),
+    [(heads(2, 2, 0), 2, True), (heads(2, 2, 0), 1, False), (heads(2, 0, 0), 2, False)],
+)
+def test_a_suspect_is_passed_over_when_a_worker_was_free_for_it(
+    line: Sequence[Head], free: int, passed_over: bool
+) -> None:
+    """Then there may be more of them than were looked at."""
+    found = choose(line, free=free, buffer=0, handled={"t"}, room={}, suspect_runs=False)
+    assert found.passed_over == passed_over
+
+
 def test_a_suspect_kept_out_by_a_full_queue_keeps_no_other_out() -> None:
     """Only a suspect that is really taken counts as running."""
-    line = [Head(1, "full", "t", 3, 3), Head(2, "default", "t", 3, 3)]
+    line = [Head(1, "full", rescue_count=3), Head(2, rescue_count=3)]
     found = choose(
         line, free=2, buffer=0, handled={"t"}, room={"full": 0}, suspect_runs=False
     )

@@ -1,5 +1,8 @@
 """Which job is next, how many run at once, and queues that are paused or limited."""
 
+import sqlite3
+from contextlib import closing
+
 from tests.daemon.harness import House, most_at_once
 
 HANDLERS = """
@@ -67,6 +70,19 @@ def test_a_limited_queue_of_brief_jobs_holds_up_no_other(house: House) -> None:
     daemon.kill()
     begun = {span.job_id for span in house.spans()}
     assert len(begun & set(map(int, narrow))) < 2000
+
+
+def test_suspects_that_wait_for_each_other_hold_up_no_other(house: House) -> None:
+    """Only one of them runs at a time, however many stand first in line; free workers go on."""
+    house.gate("shut")
+    suspects = [house.enqueue("gated", {"gate": "shut"}) for _ in range(20)]
+    with closing(sqlite3.connect(house.db, isolation_level=None)) as db:
+        db.execute("UPDATE job_queue SET rescue_count = 2")
+    behind = house.enqueue("quick")
+    daemon = house.start("--workers", "2")
+    daemon.wait_for("job.completed", job_id=behind)
+    daemon.kill()
+    assert [span.job_id for span in house.spans() if span.ended is None] == suspects[:1]
 
 
 def test_a_zombie_counts_towards_its_queues_limit(house: House) -> None:

@@ -102,11 +102,11 @@ def check_attempts(house: House, job_id: int, job: dict[str, int]) -> None:
 
 
 def may_have_been_buffered(house: House, span: Span) -> bool:
-    """One is whose job never ran, or failed by itself the last time; and only in a daemon that
-    has ended others before it."""
+    """One is whose job never ran, or only failed by itself before; and only in a daemon that has
+    ended others before it."""
     failed = {row["attempt"] for row in house.attempts(span.job_id)
               if row["failure_type"] == "unknown"}
-    return (span.attempt == 1 or span.attempt - 1 in failed) and any(
+    return failed.issuperset(range(1, span.attempt)) and any(
         other.pid == span.pid and other.ended is not None and other.ended <= span.began
         for other in house.spans()
     )

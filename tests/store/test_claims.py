@@ -50,30 +50,41 @@ def test_a_head_says_what_the_choice_needs(db: sqlite3.Connection, rows: Rows) -
     assert head._replace(ready_at=None, bufferable=True) == heads_of(db, [job_id])[0]
 
 
-FAILED = Settlement(0, 3, OWNER, AttemptOutcome.RETRYING, FailureType.UNKNOWN)
+FAILED = Settlement(0, 0, OWNER, AttemptOutcome.RETRYING, FailureType.UNKNOWN)
+SNOOZED = replace(FAILED, outcome=AttemptOutcome.SNOOZED, failure_type=None)
+LOST = replace(FAILED, failure_type=FailureType.WORKER_LOST)
 
 
 @pytest.mark.parametrize(
-    ("job", "last", "ended", "bufferable"),
+    ("attempt", "kept", "ended", "rescues", "bufferable"),
     [
-        (UNCLAIMED, None, False, True),
-        ({}, None, False, False),
-        ({}, FAILED, True, True),
-        ({}, FAILED, False, False),
-        ({}, replace(FAILED, attempt=2), True, False),
-        ({}, replace(FAILED, outcome=AttemptOutcome.SNOOZED, failure_type=None), True, True),
-        ({}, replace(FAILED, failure_type=FailureType.WORKER_LOST), True, False),
-        ({"rescue_count": 1}, FAILED, True, False),
+        (0, [], True, 0, True),
+        (1, [FAILED], True, 0, True),
+        (3, [FAILED, SNOOZED, FAILED], True, 0, True),
+        (20, [SNOOZED] * 20, True, 0, True),
+        # nothing is known of one of them: the last, the first, or how a verdict ended
+        (1, [], True, 0, False),
+        (3, [FAILED, FAILED, None], True, 0, False),
+        (3, [None, SNOOZED, FAILED], True, 0, False),
+        (1, [FAILED], False, 0, False),
+        # one lost its worker, before an operator's retry or after
+        (2, [FAILED, LOST], True, 0, False),
+        (2, [LOST, FAILED], True, 0, False),
+        (2, [FAILED, FAILED], True, 1, False),
+        # not worth counting
+        (21, [SNOOZED] * 21, True, 0, False),
     ],
 )
-def test_a_job_is_bufferable_when_its_last_attempt_is_known_to_have_ended(
-    db: sqlite3.Connection, rows: Rows, job: dict[str, Any], last: Settlement | None,
-    ended: bool, bufferable: bool,
+def test_a_job_is_bufferable_when_all_its_attempts_are_known_to_have_ended(
+    db: sqlite3.Connection, rows: Rows, attempt: int, kept: list[Settlement | None],
+    ended: bool, rescues: int, bufferable: bool,
 ) -> None:
-    """Else it may have killed its daemon before its start was written, and nothing says so."""
-    job_id = rows.put(**job)
-    if last is not None:
-        outcomes.keep_attempts(db, [replace(last, job_id=job_id)], NOW, ended=ended)
+    """Else it may have killed its daemon before its start was written, and might do so again."""
+    job_id = rows.put(attempt=attempt, rescue_count=rescues)
+    outcomes.keep_attempts(
+        db, [replace(each, job_id=job_id, attempt=number)
+             for number, each in enumerate(kept, 1) if each is not None], NOW, ended=ended,
+    )
     [head] = claims.heads(db, 1, {})
     assert bool(head.bufferable) == bufferable
 
