@@ -39,12 +39,13 @@ _OPEN_QUEUES = """
 
 SHORT_PAYLOAD = 4_096
 ATTEMPTS_COUNTED = 20
-"""Of a job with more attempts nobody asks whether it may wait in the buffer: it may not."""
+"""Of a job with more, whose counters an operator's retry has set back, they are not counted."""
 _EXPRESSIONS = {
     "attempt": "head.attempt + 1",
     "payload": f"CASE WHEN length(head.payload) <= {SHORT_PAYLOAD} THEN head.payload ELSE '' END",
-    "bufferable": f"""CASE WHEN head.attempt = 0 THEN 1
-        WHEN head.rescue_count > 0 OR head.attempt > {ATTEMPTS_COUNTED} THEN 0
+    "bufferable": f"""CASE WHEN head.rescue_count > 0 THEN 0
+        WHEN head.attempt = head.retry_count + head.snooze_count THEN 1
+        WHEN head.attempt > {ATTEMPTS_COUNTED} THEN 0
         ELSE head.attempt = (
             SELECT count(*) FROM job_attempts AS kept
             WHERE kept.job_id = head.id AND kept.attempt <= head.attempt
@@ -58,7 +59,9 @@ _EXPRESSIONS = {
 CLAIMABLE = f"""execution_over = 1 AND attempt BETWEEN 0 AND 1000000000
     AND status IN ({quoted(CLAIM.sources)})"""
 HEAD = ", ".join(_EXPRESSIONS.get(column, f"head.{column}") for column in Job._fields)
-READ = ", ".join((*Job._fields[:-2], "created_at", "scheduled_at", "next_retry_at"))
+READ = ", ".join(
+    (*Job._fields[:-2], "snooze_count", "created_at", "scheduled_at", "next_retry_at")
+)
 """The columns of which `HEAD` is made: a subquery with a limit copies all that it names."""
 _WAITS = f"SELECT id FROM job_queue WHERE ready = 1 AND {CLAIMABLE}"
 # The line begins with the first job of each queue, and whoever leaves it lets in the next of his

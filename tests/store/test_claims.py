@@ -56,31 +56,38 @@ LOST = replace(FAILED, failure_type=FailureType.WORKER_LOST)
 
 
 @pytest.mark.parametrize(
-    ("attempt", "kept", "ended", "rescues", "bufferable"),
+    ("attempt", "counted", "kept", "ended", "bufferable"),
     [
-        (0, [], True, 0, True),
-        (1, [FAILED], True, 0, True),
-        (3, [FAILED, SNOOZED, FAILED], True, 0, True),
-        (20, [SNOOZED] * 20, True, 0, True),
+        # by its counters
+        (0, {}, [], True, True),
+        (1, {"retry_count": 1}, [], True, True),
+        (90, {"retry_count": 2, "snooze_count": 88}, [], True, True),
+        (90, {"retry_count": 2, "snooze_count": 87}, [], True, False),
+        (3, {"retry_count": 3, "rescue_count": 1}, [], True, False),
+        # an operator's retry has set them back
+        (1, {}, [FAILED], True, True),
+        (3, {}, [FAILED, SNOOZED, FAILED], True, True),
+        (2, {"retry_count": 1}, [FAILED, FAILED], True, True),
         # nothing is known of one of them: the last, the first, or how a verdict ended
-        (1, [], True, 0, False),
-        (3, [FAILED, FAILED, None], True, 0, False),
-        (3, [None, SNOOZED, FAILED], True, 0, False),
-        (1, [FAILED], False, 0, False),
-        # one lost its worker, before an operator's retry or after
-        (2, [FAILED, LOST], True, 0, False),
-        (2, [LOST, FAILED], True, 0, False),
-        (2, [FAILED, FAILED], True, 1, False),
+        (1, {}, [], True, False),
+        (3, {}, [FAILED, FAILED, None], True, False),
+        (3, {}, [None, SNOOZED, FAILED], True, False),
+        (3, {"snooze_count": 2}, [SNOOZED, None, SNOOZED], True, False),
+        (1, {}, [FAILED], False, False),
+        # one lost its worker
+        (2, {}, [FAILED, LOST], True, False),
+        (2, {}, [LOST, FAILED], True, False),
         # not worth counting
-        (21, [SNOOZED] * 21, True, 0, False),
+        (20, {}, [SNOOZED] * 20, True, True),
+        (21, {}, [SNOOZED] * 21, True, False),
     ],
 )
 def test_a_job_is_bufferable_when_all_its_attempts_are_known_to_have_ended(
-    db: sqlite3.Connection, rows: Rows, attempt: int, kept: list[Settlement | None],
-    ended: bool, rescues: int, bufferable: bool,
+    db: sqlite3.Connection, rows: Rows, attempt: int, counted: dict[str, int],
+    kept: list[Settlement | None], ended: bool, bufferable: bool,
 ) -> None:
     """Else it may have killed its daemon before its start was written, and might do so again."""
-    job_id = rows.put(attempt=attempt, rescue_count=rescues)
+    job_id = rows.put(attempt=attempt, **counted)
     outcomes.keep_attempts(
         db, [replace(each, job_id=job_id, attempt=number)
              for number, each in enumerate(kept, 1) if each is not None], NOW, ended=ended,
