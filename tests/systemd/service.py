@@ -167,7 +167,7 @@ class Journal:
         beats = ("worker.heartbeat", "pool.health")
         told = [str(each["MESSAGE"])[:300] for each in self.since(after)
                 if each["line"].get("event") not in beats]
-        return "\n".join(["the journal since:", *told[-25:]])
+        return "\n".join(["the journal since:", *told[-150:]])
 
 
 def main_pid() -> int:
