@@ -137,7 +137,7 @@ class Daemon:
 
     def _watch(self) -> int:
         while True:
-            number = self._box.wait(TICK if self.hand.attempts else IDLE_TICK)
+            number = self._box.wait(self._vitals.tick(TICK if self.hand.attempts else IDLE_TICK))
             if number in STOPS:
                 return errors.DONE
             if number == RELOAD:

@@ -51,6 +51,11 @@ class Vitals:
         self._pulse.beat()
         self._live(now)
 
+    def tick(self, usual: float) -> float:
+        """For how many seconds the main thread may sleep: not past a sign that is due."""
+        interval = self._systemd.watchdog
+        return usual if interval is None else min(usual, interval / SIGNS / 2)
+
     def show_at_once(self) -> None:
         """The next look shows the lock's file: after a sleep or a step its age says nothing."""
         self._last_shown = float("-inf")
