@@ -36,11 +36,11 @@ BETWEEN_COMMITS = 0.002
 UNPOKED = 0.02
 """Whoever commits pokes; for those who do not, the database is asked so often, in seconds."""
 ENOUGH = 64
-"""So many attempts that ended are worth a commit, with no look at anything else before it..."""
+"""So many attempts that ended are worth a commit before anybody is listened to..."""
 UNHEARD = 0.005
-"""...unless nobody has been listened to for so many seconds: to listen gives the interpreter's lock
-to the workers, who have nothing to do while they wait for this thread."""
+"""...for at most so many seconds: to listen gives the interpreter's lock to the workers."""
 RETRY_AFTER_FULL = 1.0
+
 
 class Dispatcher:
     """Owns the writing connection; every write of the daemon goes through `turn`."""
@@ -135,7 +135,8 @@ class Dispatcher:
 
     def _sleep(self) -> None:
         now = clock.monotonic()
-        if len(self._ended) >= ENOUGH and now - self._listened_at < UNHEARD:
+        enough = len(self._ended) >= ENOUGH and not self._batch  # else the last commit has failed
+        if enough and now - self._listened_at < UNHEARD:
             return
         self._listened_at = now
         self._wakeup.prepare()

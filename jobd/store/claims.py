@@ -48,8 +48,8 @@ _EXPRESSIONS = {
         WHEN head.attempt > {ATTEMPTS_COUNTED} THEN 0
         ELSE head.attempt = (
             SELECT count(*) FROM job_attempts AS kept
-            WHERE kept.job_id = head.id AND kept.attempt <= head.attempt
-                AND kept.ended_at IS NOT NULL AND kept.failure_type IS NOT 'worker_lost'
+            WHERE kept.job_id = head.id AND kept.ended_at IS NOT NULL
+                AND kept.failure_type IS NOT 'worker_lost'
         ) END""",
     "ready_at": """CASE WHEN head.attempt = 0
         THEN max(head.created_at, coalesce(head.scheduled_at, 0))
