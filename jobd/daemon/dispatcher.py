@@ -258,7 +258,7 @@ class Dispatcher:
         if self._next_due is not None and self._next_due <= now:
             self._look |= claims.promote_due(db, now) > 0
             self._next_due = next_due_at(db)
-        room = self._hand.room(len(self._batch.ended), monotonic)
+        room = self._hand.room(len(self._batch.ended), monotonic, len(self._ended))
         fresh = self._batch.ended or self._batch.orphans
         if room == (0, 0) or not (self._look or fresh):
             return Claimed()

@@ -42,12 +42,17 @@ class Hand:
         """Whether jobs are short, so that claimed ones may wait for a worker."""
         return self._buffer_room.allowed(monotonic) > 0
 
-    def room(self, leaving: int, monotonic: float) -> tuple[int, int]:
+    def room(self, leaving: int, monotonic: float, unread: int = 0) -> tuple[int, int]:
         """How many jobs may go to free workers and how many into the buffer, once `leaving`
-        attempts are put down."""
+        attempts are put down.
+
+        `unread` more have ended since. They hold no place in the buffer, but on disk they still
+        execute: nobody begins in their stead there, or more would be charged when we die than
+        there are workers.
+        """
         in_hand = len(self.attempts) - leaving - self._pool.stuck_count()
         free = max(0, self._pool.size - in_hand)
-        held = max(0, in_hand - self._pool.size)
+        held = max(0, in_hand - unread - self._pool.size)
         return free, max(0, self._buffer_room.allowed(monotonic) - held)
 
     def must_look_on(self, monotonic: float) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from jobd.daemon.hand import Hand
 from jobd.daemon.inbox import Inbox
 from jobd.daemon.ledger import Ledger
 from jobd.daemon.report import Report
+from jobd.daemon.turn import Applied
 from jobd.daemon.wakeup import Wakeup
 from jobd.daemon.worker import JobWorker, WorkerPool
 from jobd.store.claims import executing_by_queue
@@ -112,6 +114,38 @@ def test_no_more_jobs_are_on_disk_as_started_than_there_are_workers(
     desk.dispatcher.turn(NOW)
     assert started(database) == [3]
     assert executing_by_queue(database.connection) == {"default": 1}
+
+
+def test_who_has_ended_amid_a_turn_holds_no_place_in_the_buffer(
+    desk: Desk, path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do others begin on disk in his stead: only his own end makes his worker free there."""
+    with jobd.Queue(path) as queue:
+        queue.enqueue_many([("noop", {})] * 20)
+    for job_id in (1, 2, 3):
+        desk.dispatcher.turn(NOW)
+        begin(desk.hand.attempts[job_id])
+        end(desk, desk.hand.attempts[job_id])
+    desk.dispatcher.turn(NOW)
+    desk.dispatcher.turn(NOW)
+    first, *waiting = desk.hand.attempts
+    assert len(waiting) == 3, "as many as were finished just now wait behind the running one"
+    begin(desk.hand.attempts[first])
+    desk.dispatcher.turn(NOW)
+    apply = Ledger.apply
+
+    def meanwhile(*arguments: Any) -> Applied:
+        for job_id in (first, *waiting):
+            if job_id != first:
+                begin(desk.hand.attempts[job_id])
+            end(desk, desk.hand.attempts[job_id])
+        return apply(*arguments)
+
+    monkeypatch.setattr(Ledger, "apply", meanwhile)
+    desk.dispatcher.submit(lambda _db, _now: None)
+    desk.dispatcher.turn(NOW)
+    assert len(desk.hand.attempts) - len(waiting) - 1 == 3
+    assert len(started(database)) == 1
 
 
 def test_jobs_without_a_handler_are_passed_at_once_while_there_is_room(
