@@ -59,19 +59,20 @@ _making = threading.RLock()
 class JobContext:
     """Implements core.current.CurrentJob over an Attempt."""
 
+    _log: Any = None
     _output: KeptOutput | None = None
     _over = False
 
     def __init__(self, attempt: Attempt, surroundings: Surroundings) -> None:
         self._attempt = attempt
         self._surroundings = surroundings
-        self._log: Any = None
-        self.id = attempt.job.id
-        self.attempt = attempt.job.attempt
-        self.retry_count = attempt.job.retry_count
-        self.job_type = attempt.job.job_type
-        self.queue = attempt.job.queue
         self.stopping: Stopping = attempt.stopping
+        job = attempt.job
+        self.id = job.id
+        self.attempt = job.attempt
+        self.retry_count = job.retry_count
+        self.job_type = job.job_type
+        self.queue = job.queue
 
     def _belonging(self) -> Belonging:
         where = self._surroundings

@@ -35,7 +35,21 @@ from jobd.errors import BadInput
 
 LONGEST_MESSAGE = 2_000
 _decoder = json.JSONDecoder()
+_NOTHING = Succeeded(None)
 OUR_ROOMS = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "core"))
+
+
+class _Process:
+    """Which process this is, without the system call that `os.getpid` is."""
+
+    mark = object()
+
+
+def _begin_anew() -> None:
+    _Process.mark = object()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 class PythonRunner:
@@ -51,14 +65,16 @@ class PythonRunner:
 
     def run(self, attempt: Attempt, context: JobContext) -> Ending:
         """Call the handler; never raises, whatever the handler does."""
-        pid = os.getpid()
+        process = _Process.mark
         try:
             result = call_as(context, self._call, attempt)
+            if result is None and not attempt.enqueued:
+                return _NOTHING
             return Succeeded(self._encoded(result), tuple(attempt.enqueued))
         except BaseException as error:  # noqa: BLE001 - any way out of a handler is an ending
             return self._ending_of_any(attempt, error)
         finally:
-            if os.getpid() != pid:
+            if _Process.mark is not process:
                 # The handler forked, and this is the child: the daemon's threads are not here.
                 os._exit(0)
             self._over(attempt)
