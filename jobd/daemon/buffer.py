@@ -21,8 +21,16 @@ class BufferRoom:
             self._finished.append((now, len(durations), sum(durations)))
 
     def allowed(self, now: float) -> int:
+        jobs, each = self._lately(now)
+        return min(jobs, AT_MOST) if each <= SHORT else 0
+
+    def seconds_each(self, now: float) -> float:
+        """How long a job took in the last 20 ms; 0 when none was finished."""
+        return self._lately(now)[1]
+
+    def _lately(self, now: float) -> tuple[int, float]:
         while self._finished and now - self._finished[0][0] > WINDOW:
             self._finished.popleft()
         jobs = sum(count for _, count, _ in self._finished)
         seconds = sum(total for _, _, total in self._finished)
-        return min(jobs, AT_MOST) if jobs and seconds / jobs <= SHORT else 0
+        return jobs, seconds / max(jobs, 1)

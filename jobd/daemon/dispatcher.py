@@ -161,7 +161,7 @@ class Dispatcher:
         """One round: gather, write, hand over; callable without a thread."""
         self.last_turn = monotonic
         self.claims_no_more = self._draining.is_set()
-        self._gather()
+        self._gather(monotonic)
         others_wrote = self._notice_others(monotonic)
         if not self._has_to_write(monotonic):
             self._checkpointer.when_quiet(monotonic)
@@ -181,8 +181,9 @@ class Dispatcher:
         if others_wrote:
             # Else producer and daemon would take turns with one job each, and a sync for each.
             self._not_before = clock.monotonic() + BETWEEN_COMMITS
-        elif self._hand.allows_buffer(monotonic):
-            self._not_before = monotonic + BETWEEN_COMMITS  # no worker waits for us meanwhile
+        else:
+            # More ends gather meanwhile, and no worker waits for us.
+            self._not_before = monotonic + min(BETWEEN_COMMITS, self._hand.lasts(monotonic))
 
     def _has_to_write(self, monotonic: float) -> bool:
         if self._batch:
@@ -195,13 +196,12 @@ class Dispatcher:
 
     # Gathering.
 
-    def _gather(self) -> None:
+    def _gather(self, monotonic: float) -> None:
         batch = self._batch
         # Starts first: a worker reports an end before it begins anew, so never are more jobs on
         # disk as begun, and charged when we die, than there are workers.
         batch.starts += self._hand.starts()
-        while self._ended:
-            batch.ended.append(self._ended.popleft())
+        batch.ended += self._hand.hear(self._ended, monotonic)
         while not self._arrivals.empty():
             batch.add(self._arrivals.get_nowait(), self._hand.attempts)
         if self._hand.buffered:
@@ -286,7 +286,7 @@ class Dispatcher:
         self, batch: Batch, applied: Applied, claimed: Claimed, monotonic: float
     ) -> None:
         running = self._running()
-        self._hand.put_down(batch.ended, monotonic)
+        self._hand.put_down(batch.ended)
         self._hand.take(self._database.connection, claimed, running)
         self._hand.take_verdicts(applied.verdicts, running)
         # A replaced worker or a new limit makes room as well as an attempt that ended.

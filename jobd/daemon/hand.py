@@ -4,6 +4,7 @@ Only the dispatcher changes it; sweeps read it.
 """
 
 import sqlite3
+from collections import deque
 from collections.abc import Collection, Sequence
 
 from jobd.core.claiming import SUSPECT, choose
@@ -38,9 +39,10 @@ class Hand:
         self._buffer_room = BufferRoom()
         self._brief_jobs = BriefJobs()
 
-    def allows_buffer(self, monotonic: float) -> bool:
-        """Whether jobs are short, so that claimed ones may wait for a worker."""
-        return self._buffer_room.allowed(monotonic) > 0
+    def lasts(self, monotonic: float) -> float:
+        """For about how many seconds the workers have something to do in the buffer."""
+        seconds = len(self._pool.inbox) * self._buffer_room.seconds_each(monotonic)
+        return seconds / self._pool.size
 
     def room(self, leaving: int, monotonic: float, unread: int = 0) -> tuple[int, int]:
         """How many jobs may go to free workers and how many into the buffer, once `leaving`
@@ -122,12 +124,17 @@ class Hand:
                 if each.isolation == Isolation.THREAD and each.started is not None
                 and not each.ended]
 
-    def put_down(self, ended: Sequence[Ended], monotonic: float) -> None:
+    def hear(self, reports: deque[Ended], monotonic: float) -> list[Ended]:
+        """Take what workers have reported, and learn from it how long jobs are."""
+        ended = [reports.popleft() for _ in range(len(reports))]
+        self._brief_jobs.ended(ended, monotonic)
+        self._buffer_room.finished([each.duration for each in ended], monotonic)
+        return ended
+
+    def put_down(self, ended: Sequence[Ended]) -> None:
         """These attempts are settled in the database."""
         for each in ended:
             self.attempts.pop(each.attempt.job.id, None)
-        self._brief_jobs.ended(ended, monotonic)
-        self._buffer_room.finished([each.duration for each in ended if each.duration], monotonic)
 
     def starts(self) -> list[Attempt]:
         """Attempts that a worker has taken from the buffer since the last call, and still runs."""

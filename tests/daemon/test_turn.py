@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from jobd.store.connection import Database
 from jobd.store.opening import open_database
 
 NOW_MS, NOW = 1_800_000_000_000, 100.0
+TOOK = 0.000_01
 
 
 @pytest.fixture
@@ -49,6 +51,7 @@ class Desk:
     """A dispatcher and the attempts it has in hand, with one worker, and none of the threads."""
 
     dispatcher: Dispatcher
+    pool: WorkerPool
     hand: Hand
     report: Report
     now_ms: int = NOW_MS
@@ -57,7 +60,8 @@ class Desk:
 @pytest.fixture
 def desk(path: Path) -> Iterator[Desk]:
     crew = Crew({"noop": Handler("noop", lambda: None)}, Config(), new_identity(), lambda _: None)
-    hand, report = Hand(WorkerPool(1, _no_worker), crew), Report()
+    pool, report = WorkerPool(1, _no_worker), Report()
+    hand = Hand(pool, crew)
     ledger = Ledger(crew.identity.id, crew.policy, lambda: 0.5)
     wakeup = Wakeup(path)
     with closing(wakeup), closing(open_database(path, now=NOW_MS)) as writer, \
@@ -65,7 +69,7 @@ def desk(path: Path) -> Iterator[Desk]:
         checkpointer = Checkpointer(writer, second, report)
         dispatcher = Dispatcher(writer, checkpointer, wakeup, hand, crew, ledger, report,
                                 lambda: NOW, lambda: found.now_ms)
-        found = Desk(dispatcher, hand, report)
+        found = Desk(dispatcher, pool, hand, report)
         yield found
 
 
@@ -80,7 +84,7 @@ def begin(attempt: Attempt) -> None:
 
 def end(desk: Desk, attempt: Attempt) -> None:
     attempt.ended = True
-    desk.dispatcher.ended(Ended(attempt, Succeeded(None), 0.000_01))
+    desk.dispatcher.ended(Ended(attempt, Succeeded(None), TOOK))
 
 
 def started(database: Database) -> list[int]:
@@ -146,6 +150,19 @@ def test_who_has_ended_amid_a_turn_holds_no_place_in_the_buffer(
     desk.dispatcher.turn(NOW)
     assert len(desk.hand.attempts) - len(waiting) - 1 == 3
     assert len(started(database)) == 1
+
+
+def test_a_job_that_ended_makes_room_in_the_buffer_at_once(desk: Desk) -> None:
+    """As many wait as were finished just now, and the next turn comes before they are used up."""
+    desk.dispatcher.turn(NOW)
+    assert (list(desk.hand.attempts), desk.hand.lasts(NOW)) == ([1], 0)
+    assert desk.pool.inbox.get(SimpleQueue()) is desk.hand.attempts[1]
+    begin(desk.hand.attempts[1])
+    end(desk, desk.hand.attempts[1])
+    desk.dispatcher.turn(NOW)
+    assert list(desk.hand.attempts) == [2, 3]
+    assert desk.hand.lasts(NOW) == pytest.approx(2 * TOOK)
+    assert desk.hand.lasts(NOW + 1) == 0, "what was finished a second ago says nothing"
 
 
 def test_jobs_without_a_handler_are_passed_at_once_while_there_is_room(
