@@ -7,7 +7,8 @@ from typing import IO
 from jobd.daemon.attempt import Stopping
 from jobd.daemon.program import Belonging, Program, Stopper, inherited_environment
 
-POLL = 0.02
+FIRST_WAIT, LONGEST_WAIT = 0.001, 0.02
+"""Seconds until it is asked again whether the program has ended; each is twice the one before."""
 
 
 def ended_child(
@@ -28,10 +29,12 @@ def ended_child(
     program = Program(argv, belonging, cwd=cwd, env=inherited_environment(env or {}),
                       stdin=DEVNULL, stdout=out, stderr=err)
     stopper = Stopper(program, kill_grace)
+    wait = FIRST_WAIT
     while not program.has_ended():
-        if stopping.wait(POLL):
+        if stopping.wait(wait):
             stopper()
             break
+        wait = min(2 * wait, LONGEST_WAIT)
     status = program.wait()
     stopper.finish()
     if status != 0 and not stopper.was_called:
