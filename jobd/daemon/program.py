@@ -2,11 +2,13 @@
 
 import fnmatch
 import os
+import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -161,13 +163,20 @@ def allowed_environment(
     environment: Mapping[str, str], commands: Commands, added: Mapping[str, str]
 ) -> dict[str, str]:
     """The variables on the allow-list, the configured PATH, and what the job adds."""
+    may_pass = _any_of(commands.environment)
     allowed = {
         name: value
         for name, value in environment.items()
-        if not is_private(name)
-        and any(fnmatch.fnmatchcase(name, pattern) for pattern in commands.environment)
+        if may_pass(name) and not is_private(name)
     }
     return {**allowed, "PATH": commands.path, **added}
+
+
+@lru_cache(maxsize=8)
+def _any_of(patterns: tuple[str, ...]) -> Callable[[str], object]:
+    """Whether a name fits one of the shell patterns, case and all."""
+    nothing = r"(?!)"
+    return re.compile("|".join((nothing, *map(fnmatch.translate, patterns)))).match
 
 
 def inherited_environment(added: Mapping[str, str]) -> dict[str, str]:

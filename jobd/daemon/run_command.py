@@ -87,7 +87,8 @@ class CommandRunner:
     def _watch(
         self, attempt: Attempt, command: Command, belonging: Belonging, program: Program
     ) -> Ending:
-        attempt.output = tuple(belonging.directory() / name for name in STREAMS)
+        directory = belonging.directory()
+        attempt.output = tuple(directory / name for name in STREAMS)
         attempt.killable = True
         stopper = Stopper(program, self._config().timing.kill_grace)
         attempt.interruptible_by(stopper)

@@ -24,6 +24,8 @@ def attempt_directory(database: Path, job_id: int, attempt: int) -> Path:
 def make_directory(database: Path, job_id: int, attempt: int) -> Path:
     """Make the attempt's directory, open to whom the database is open to."""
     path = attempt_directory(database, job_id, attempt)
+    if path.is_dir():
+        return path
     mode = 0o770 if database.parent.stat().st_mode & 0o020 else 0o700
     for directory in (path.parent.parent, path.parent, path):
         if not directory.is_dir():
