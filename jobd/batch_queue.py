@@ -20,7 +20,7 @@ from jobd.store.connection import Database
 SLICE_TAKES = 0.05
 """Seconds that no slice should take, for others wait meanwhile."""
 SMALLEST_SLICE = 50
-WAIT_POLL = 0.1
+LONGEST_WAIT = 0.1
 LEFT = "what was put in before stays for now: it never runs, and is taken out once that is possible"
 
 Items = Iterable[Mapping[str, Any] | Item]
@@ -172,13 +172,14 @@ class Batch:
             TimeoutError: it had not ended after `timeout` seconds.
         """
         deadline = None if timeout is None else clock.monotonic() + timeout
+        waits = clock.growing_waits(LONGEST_WAIT)
         while True:
             found = self.get()
             if found["status"] not in OPEN:
                 return found
             if deadline is not None and clock.monotonic() >= deadline:
                 raise TimeoutError(f"batch {self.name} has not ended after {timeout} s")
-            clock.pause(WAIT_POLL)
+            clock.pause(next(waits))
 
     # Putting items in.
 

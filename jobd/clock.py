@@ -2,8 +2,11 @@
 
 import select
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+
+FIRST_WAIT = 0.001
 
 
 def now_ms() -> int:
@@ -47,6 +50,16 @@ def iso(at_ms: int | None) -> str | None:
 @lru_cache(maxsize=64)
 def _second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat().removesuffix("+00:00")
+
+
+def growing_waits(longest: float) -> Iterator[float]:
+    """Seconds between looks at what may come soon or late: 1 ms first, each a quarter more than the
+    one before, `longest` at most; so what is waited for is seen with a quarter more than it took.
+    """
+    wait = FIRST_WAIT
+    while True:
+        yield wait
+        wait = min(1.25 * wait, longest)
 
 
 class RunningClock:

@@ -24,7 +24,7 @@ from jobd.store.producer_log import ProducerLog
 
 MAX_AT_ONCE = 100_000
 MAX_PAYLOAD = 1 << 20
-WAIT_POLL = 0.05
+LONGEST_WAIT = 0.05
 LONGEST_BEFORE_FORK = 1.0
 """Seconds that a fork waits for a call of another thread: it may itself wait for the database."""
 LAST_ID = (1 << 63) - 1
@@ -135,13 +135,14 @@ class Queue(Door):
             TimeoutError: it had not ended after `timeout` seconds.
         """
         deadline = None if timeout is None else clock.monotonic() + timeout
+        waits = clock.growing_waits(LONGEST_WAIT)
         while True:
             found = self.get(job_id)
             if JobStatus(found["status"]) in ENDED:
                 return found
             if deadline is not None and clock.monotonic() >= deadline:
                 raise TimeoutError(f"job {job_id} has not ended after {timeout} s")
-            clock.pause(WAIT_POLL)
+            clock.pause(next(waits))
 
     def cancel(self, job_id: int) -> requests.Replied:
         """Cancel the job, at once or as soon as its execution is over."""

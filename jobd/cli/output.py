@@ -15,7 +15,7 @@ from jobd.store import reading
 from jobd.store.attempt_files import CutFinder, attempt_directory
 from jobd.store.connection import Database
 
-POLL = 0.05
+LONGEST_WAIT = 0.05
 A_PIECE = 65_536
 FAILED_ITSELF = 125
 
@@ -74,6 +74,7 @@ def follow(
     """Show the output of attempt after attempt until the job has ended; or of `only` one."""
     shown: list[Stream] = []
     first = 0
+    waits = clock.growing_waits(LONGEST_WAIT)
     while True:
         record = reading.job(database.connection, job_id)
         if record is None:
@@ -90,7 +91,7 @@ def follow(
         over = only is not None and (number > only or (record["execution_over"] and number == only))
         if JobStatus(record["status"]) in ENDED or over:
             return
-        clock.pause(POLL)
+        clock.pause(next(waits))
 
 
 def how_it_ended(db: sqlite3.Connection, job_id: int) -> str:

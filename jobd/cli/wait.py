@@ -17,7 +17,7 @@ from jobd.errors import DONE, FAILED
 from jobd.store import reading
 from jobd.store.connection import Database
 
-POLL = 0.05
+LONGEST_WAIT = 0.05
 
 Statuses = dict[int, JobStatus]
 
@@ -58,6 +58,7 @@ def _wait(
     deadline = None if patience is None else clock.monotonic() + patience
     found: Statuses = {}
     seen: int | None = None
+    waits = clock.growing_waits(LONGEST_WAIT)
     while True:
         version = database.data_version()
         if version != seen:
@@ -69,7 +70,7 @@ def _wait(
             return found
         if deadline is not None and clock.monotonic() >= deadline:
             return found
-        clock.pause(POLL)
+        clock.pause(next(waits))
 
 
 def _tell(before: Statuses, found: Statuses) -> None:

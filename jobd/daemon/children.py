@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from subprocess import DEVNULL
 from typing import IO
 
+from jobd.clock import growing_waits
 from jobd.daemon.attempt import Stopping
 from jobd.daemon.program import Belonging, Program, Stopper, inherited_environment
 
-FIRST_WAIT, LONGEST_WAIT = 0.001, 0.02
-"""Seconds until it is asked again whether the program has ended; each is twice the one before."""
+LONGEST_WAIT = 0.02
 
 
 def ended_child(
@@ -29,12 +29,11 @@ def ended_child(
     program = Program(argv, belonging, cwd=cwd, env=inherited_environment(env or {}),
                       stdin=DEVNULL, stdout=out, stderr=err)
     stopper = Stopper(program, kill_grace)
-    wait = FIRST_WAIT
+    waits = growing_waits(LONGEST_WAIT)
     while not program.has_ended():
-        if stopping.wait(wait):
+        if stopping.wait(next(waits)):
             stopper()
             break
-        wait = min(2 * wait, LONGEST_WAIT)
     status = program.wait()
     stopper.finish()
     if status != 0 and not stopper.was_called:
