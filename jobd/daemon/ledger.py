@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 from jobd.core.job import (
     AttemptOutcome,
@@ -20,16 +19,6 @@ from jobd.core.why_ended import STILL_EXECUTING
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.turn import Applied, Batch, Settled, Verdict, Write
 from jobd.store import completion, daemons, enqueue, outcomes
-
-
-class _Completion(NamedTuple):
-    """A success, as the store's verb takes it."""
-
-    job_id: int
-    attempt: int
-    worker_id: str
-    result: str | None
-    started_at: int | None
 
 
 class Ledger:
@@ -101,29 +90,24 @@ class Ledger:
         self, db: sqlite3.Connection, ended: Sequence[Ended], now: int, applied: Applied
     ) -> list[Ended]:
         """Write the successes; returns everything else, and the successes that were refused."""
-        succeeded = [each for each in ended if isinstance(each.ending, Succeeded)]
-        rows = [
-            _Completion(
-                each.attempt.job.id,
-                each.attempt.job.attempt,
-                self.worker_id,
-                each.ending.result,  # type: ignore[union-attr]
-                each.attempt.started_at,
-            )
-            for each in succeeded
-        ]
-        done = set(completion.complete(db, rows, now))
-        for each in succeeded:
-            if each.attempt.job.id in done:
-                applied.completed.append((each, self._enqueued(db, each, now)))
-        if len(applied.completed) == len(ended):
-            return []
-        return [each for each in ended
-                if each.attempt.job.id not in done or not isinstance(each.ending, Succeeded)]
-
-    def _enqueued(self, db: sqlite3.Connection, ended: Ended, now: int) -> Sequence[int]:
-        new_jobs = ended.attempt.enqueued
-        return enqueue.enqueue_many(db, new_jobs, now) if new_jobs else ()
+        successes: list[completion.Success] = []
+        succeeded, rest = {}, []
+        for each in ended:
+            attempt, ending = each.attempt, each.ending
+            if isinstance(ending, Succeeded):
+                job = attempt.job
+                succeeded[job.id] = each
+                successes.append(
+                    (job.id, job.attempt, self.worker_id, ending.result, attempt.started_at)
+                )
+            else:
+                rest.append(each)
+        for job_id in completion.complete(db, successes, now):
+            each = succeeded.pop(job_id)
+            new_jobs = each.attempt.enqueued
+            enqueued = enqueue.enqueue_many(db, new_jobs, now) if new_jobs else ()
+            applied.completed.append((each, enqueued))
+        return [*rest, *succeeded.values()]
 
     def _settle(
         self, db: sqlite3.Connection, ended: Sequence[Ended], now: int, applied: Applied

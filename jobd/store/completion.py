@@ -7,7 +7,6 @@ JSON, and unpacking that is a third of what the statement costs.
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from jobd.core.lifecycle import COMPLETE
 from jobd.store.verbs import quoted
@@ -33,17 +32,18 @@ _CHANGED = f"""
         ON {_OURS} AND job_queue.status = '{COMPLETE.target}' AND job_queue.completed_at = :now
 """
 
+Success = tuple[int, int, str | None, str | None, int | None]
+"""Job id, attempt, worker id, result (JSON text, or None) and start (ms, or None)."""
 Fence = tuple[int, str | None]
 """An attempt's number and its owner."""
 
 
-def complete(db: sqlite3.Connection, rows: Sequence[Any], now: int) -> list[int]:
-    """A verb as those in `outcomes`: `rows` have `job_id`, `attempt`, `worker_id`, `result` (JSON,
-    or None) and `started_at`; returns the ids of those that changed."""
+def complete(db: sqlite3.Connection, successes: Sequence[Success], now: int) -> list[int]:
+    """A verb as those in `outcomes`: returns the ids of the jobs that changed."""
     by_fence: dict[Fence, dict[int, object]] = {}
-    for row in rows:
-        own = row.started_at if row.result is None else (row.started_at, row.result)
-        by_fence.setdefault((row.attempt, row.worker_id), {})[row.job_id] = own
+    for job_id, attempt, worker_id, result, started_at in successes:
+        own = started_at if result is None else (started_at, result)
+        by_fence.setdefault((attempt, worker_id), {})[job_id] = own
     return [job_id for fence, jobs in by_fence.items() for job_id in _write(db, fence, jobs, now)]
 
 

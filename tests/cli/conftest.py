@@ -89,10 +89,9 @@ class Store:
             outcomes.keep_attempts(db, [row], NOW + 1_000)
 
     def complete(self, job_id: int = 1) -> None:
-        row = type("Done", (), {"job_id": job_id, "attempt": 1, "worker_id": "d1",
-                                "result": '{"size": 3}', "started_at": NOW})
+        success = (job_id, 1, "d1", '{"size": 3}', NOW)
         with self.opened() as database, database.transaction() as db:
-            assert completion.complete(db, [row], NOW + 1_000) == [job_id]
+            assert completion.complete(db, [success], NOW + 1_000) == [job_id]
 
     def dead(self, number: int = 1) -> None:
         """`number` new jobs in dead_letter."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
 
 import pytest
 
@@ -86,11 +85,7 @@ def claim_and_complete(database: Database) -> float:
         jobs = claims.claim(db, heads, [], "d", NOW).jobs
         next_due_at(db)
     assert len(jobs) == AT_ONCE
-    ended = [
-        SimpleNamespace(job_id=job.id, attempt=job.attempt, worker_id="d", result=None,
-                        started_at=NOW)
-        for job in jobs
-    ]
+    ended = [(job.id, job.attempt, "d", None, NOW) for job in jobs]
     with database.transaction() as db:
         assert len(completion.complete(db, ended, NOW)) == AT_ONCE
     return 1000 * (clock.monotonic() - began)

@@ -10,7 +10,7 @@ import pytest
 
 from jobd.core.job import Job
 from jobd.core.lifecycle import EXECUTING, WAITING
-from jobd.store import claims
+from jobd.store import claims, completion
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
 
@@ -113,3 +113,10 @@ def claim_ids(
 ) -> Sequence[Job]:
     """Claim by ids what a dispatcher would claim by heads."""
     return claims.claim(db, heads_of(db, direct), heads_of(db, buffered), owner, now).jobs
+
+
+def complete(db: sqlite3.Connection, attempts: Sequence[Any], now: int) -> list[int]:
+    """The verb of a success, called as all others are: with whatever may be read of an attempt."""
+    successes = [(each.job_id, each.attempt, each.worker_id, each.result, each.started_at)
+                 for each in attempts]
+    return completion.complete(db, successes, now)

@@ -5,7 +5,6 @@ import re
 import sqlite3
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,8 +62,7 @@ def run(db: sqlite3.Connection, job_id: int) -> None:
 
 def complete(db: sqlite3.Connection, job_id: int) -> None:
     run(db, job_id)
-    done = SimpleNamespace(job_id=job_id, attempt=_attempt(db, job_id), worker_id=OWNER,
-                           result="1", started_at=NOW)
+    done = (job_id, _attempt(db, job_id), OWNER, "1", NOW)
     assert completion.complete(db, [done], NOW) == [job_id]
 
 
@@ -266,8 +264,7 @@ def test_cancelling_goes_in_slices_and_leaves_what_runs(db: sqlite3.Connection) 
     batch_requests.cancel(db, batch, NOW, "ann", stop=False)
     assert [batch_requests.cancel_slice(db, batch, NOW) for _ in range(2)] == [True, False]
     assert batch_moves.finish(db, batch, NOW) is None
-    done = SimpleNamespace(job_id=running, attempt=1, worker_id=OWNER, result="1", started_at=NOW)
-    completion.complete(db, [done], NOW)
+    completion.complete(db, [(running, 1, OWNER, "1", NOW)], NOW)
     ended = batch_moves.finish(db, batch, NOW)
     assert ended is not None
     assert (ended.batch["status"], counters(db, batch)) == ("cancelled", (510, 1, 1, 0, 509))
@@ -308,8 +305,7 @@ def test_a_checkpoint_of_an_item_is_its_batch_s_until_it_succeeds(db: sqlite3.Co
     assert daemons.save_checkpoints(db, [(item, 1, '{"at":1}'), (item, 9, "{}")], NOW) == [item]
     assert daemons.checkpoints_of(db, [item, other]) == {item: '{"at":1}'}
     assert db.execute("SELECT count(*) FROM job_checkpoints").fetchone() == (0,)
-    done = SimpleNamespace(job_id=item, attempt=1, worker_id=OWNER, result="1", started_at=NOW)
-    completion.complete(db, [done], NOW)
+    completion.complete(db, [(item, 1, OWNER, "1", NOW)], NOW)
     assert daemons.checkpoints_of(db, [item]) == {}
 
 

@@ -11,11 +11,11 @@ from jobd.core.job import AttemptOutcome, Settlement
 from jobd.core.lifecycle import FailureType, JobStatus, Request
 from jobd.core.new_job import NewJob
 from jobd.core.worker_health import HealthStatus
-from jobd.store import claims, completion, daemons, outcomes, overview, reading, requests
+from jobd.store import claims, daemons, outcomes, overview, reading, requests
 from jobd.store.connection import Database
 from jobd.store.enqueue import enqueue, enqueue_many
 from jobd.store.opening import open_database
-from tests.store.conftest import claim_ids
+from tests.store.conftest import claim_ids, complete
 
 NOW = 1_800_000_000_000
 DAEMON = daemons.DaemonIdentity("d1", 4711, "boot", "0.1.0")
@@ -51,7 +51,7 @@ def put(database: Database, status: JobStatus, **values: object) -> int:
         elif status is not JobStatus.PENDING:
             claim_ids(db, [job_id], [], "d1", NOW)
             verbs = {
-                JobStatus.COMPLETED: completion.complete, JobStatus.RETRYING: outcomes.retry,
+                JobStatus.COMPLETED: complete, JobStatus.RETRYING: outcomes.retry,
                 JobStatus.DEAD_LETTER: outcomes.park, JobStatus.FAILED: outcomes.give_up,
                 JobStatus.TIMEOUT: outcomes.time_out, JobStatus.ZOMBIE: outcomes.lose,
             }

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from jobd.core.lifecycle import EXECUTING, RUNNING, TIMEOUT, JobStatus
-from jobd.store import completion, outcomes
+from jobd.store import outcomes
 from jobd.store.connection import Database
 from jobd.store.opening import open_database
 from jobd.store.verbs import quoted
-from tests.store.conftest import NOW, OWNER, Rows
+from tests.store.conftest import NOW, OWNER, Rows, complete
 
 Verb = Callable[[sqlite3.Connection, list[Any], int], list[int]]
 
@@ -36,7 +36,7 @@ def rows(database: Database) -> Rows:
 
 
 VERBS: dict[str, tuple[Verb, tuple[JobStatus, ...]]] = {
-    "complete": (completion.complete, (RUNNING,)),
+    "complete": (complete, (RUNNING,)),
     "retry": (outcomes.retry, EXECUTING),
     "park": (outcomes.park, EXECUTING),
     "give_up": (outcomes.give_up, EXECUTING),
@@ -177,7 +177,7 @@ def test_each_success_keeps_what_is_its_own(database: Database, rows: Rows) -> N
         fence(retried, attempt=9), fence(unknown, result=None, started_at=None),
     ]
     with database.transaction() as db:
-        assert sorted(completion.complete(db, done, NOW)) == [plain, packed, retried, unknown]
+        assert sorted(complete(db, done, NOW)) == [plain, packed, retried, unknown]
     kept = {job_id: (row["result"], row["started_at"])
             for job_id in (plain, packed, retried, unknown) for row in [rows.get(job_id)]}
     assert kept == {plain: (None, 51), packed: ("[[1], null]", 50), retried: ('"done"', 50),
