@@ -39,19 +39,6 @@ _NOTHING = Succeeded(None)
 OUR_ROOMS = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "core"))
 
 
-class _Process:
-    """Which process this is, without the system call that `os.getpid` is."""
-
-    mark = object()
-
-
-def _begin_anew() -> None:
-    _Process.mark = object()
-
-
-os.register_at_fork(after_in_child=_begin_anew)
-
-
 class PythonRunner:
     """Runs handlers one after another in one thread, coroutines in that thread's own loop."""
 
@@ -65,7 +52,7 @@ class PythonRunner:
 
     def run(self, attempt: Attempt, context: JobContext) -> Ending:
         """Call the handler; never raises, whatever the handler does."""
-        process = _Process.mark
+        process = os.getpid()
         try:
             result = call_as(context, self._call, attempt)
             if result is None and not attempt.enqueued:
@@ -74,8 +61,9 @@ class PythonRunner:
         except BaseException as error:  # noqa: BLE001 - any way out of a handler is an ending
             return self._ending_of_any(attempt, error)
         finally:
-            if _Process.mark is not process:
+            if os.getpid() != process:
                 # The handler forked, and this is the child: the daemon's threads are not here.
+                # Asked of the kernel: Python's own hooks see no fork that a C library makes.
                 os._exit(0)
             self._over(attempt)
 

@@ -5,6 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.daemon.harness import House
 
 HANDLERS = """
@@ -23,9 +25,11 @@ def moves_house():
     threading.current_thread().name = "nobody"
 
 @job("forks")
-def forks():
+def forks(in_c: bool):
     # Both processes return from the handler; only one of them is the daemon.
-    pid = os.fork()
+    # A C library that forks calls no hook of Python's.
+    import ctypes
+    pid = ctypes.PyDLL(None).fork() if in_c else os.fork()
     if pid == 0:
         note("child", "returns")
         return "the child"
@@ -70,11 +74,12 @@ def test_a_handler_that_changes_the_process_changes_no_other_job(house: House) -
     house.start().wait_for("job.completed", job_id=house.enqueue("quick"))
 
 
-def test_a_handler_that_forks_leaves_no_second_daemon(house: House) -> None:
+@pytest.mark.parametrize("in_c", [False, True])
+def test_a_handler_that_forks_leaves_no_second_daemon(house: House, in_c: bool) -> None:
     """The child that returns from the handler ends there: it runs none of jobd's code."""
     house.handlers(HANDLERS)
     daemon = house.start("--workers", "1")
-    job_id = house.enqueue("forks")
+    job_id = house.enqueue("forks", {"in_c": in_c})
     daemon.wait_for("job.completed", job_id=job_id)
     daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
     beat = daemon.wait_for("pool.health")

@@ -236,9 +236,12 @@ def test_a_death_is_that_attempt_s_failure(
     assert daemon.stop() == 0
 
 
-def test_a_fork_that_returns_is_no_second_ending(house: House, daemon: RunningDaemon) -> None:
+@pytest.mark.parametrize("how", ["forks", "forks in C"])
+def test_a_fork_that_returns_is_no_second_ending(
+    house: House, daemon: RunningDaemon, how: str
+) -> None:
     """The child's own return counts; the fork's is swallowed, and later jobs are not confused."""
-    assert result(house, daemon, "dies", how="forks") == "alive"
+    assert result(house, daemon, "dies", how=how) == "alive"
     assert [result(house, daemon, "noop", n=n) for n in range(5)] == list(range(5))
 
 
