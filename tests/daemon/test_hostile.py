@@ -5,8 +5,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.daemon.harness import House
 
 HANDLERS = """
@@ -25,11 +23,9 @@ def moves_house():
     threading.current_thread().name = "nobody"
 
 @job("forks")
-def forks(in_c: bool):
+def forks():
     # Both processes return from the handler; only one of them is the daemon.
-    # A C library that forks calls no hook of Python's.
-    import ctypes
-    pid = ctypes.PyDLL(None).fork() if in_c else os.fork()
+    pid = os.fork()
     if pid == 0:
         note("child", "returns")
         return "the child"
@@ -74,12 +70,11 @@ def test_a_handler_that_changes_the_process_changes_no_other_job(house: House) -
     house.start().wait_for("job.completed", job_id=house.enqueue("quick"))
 
 
-@pytest.mark.parametrize("in_c", [False, True])
-def test_a_handler_that_forks_leaves_no_second_daemon(house: House, in_c: bool) -> None:
+def test_a_handler_that_forks_leaves_no_second_daemon(house: House) -> None:
     """The child that returns from the handler ends there: it runs none of jobd's code."""
     house.handlers(HANDLERS)
     daemon = house.start("--workers", "1")
-    job_id = house.enqueue("forks", {"in_c": in_c})
+    job_id = house.enqueue("forks")
     daemon.wait_for("job.completed", job_id=job_id)
     daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
     beat = daemon.wait_for("pool.health")
