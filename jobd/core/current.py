@@ -20,12 +20,17 @@ class Stopping(Protocol):
 class CurrentJob(Protocol):
     """The attempt that runs in this thread."""
 
-    id: int
-    attempt: int
-    job_type: str
-    queue: str
-    retry_count: int
-    """Retries used up by failures so far: 0 until the first one."""
+    @property
+    def id(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def job_type(self) -> str: ...
+    @property
+    def queue(self) -> str: ...
+    @property
+    def retry_count(self) -> int:
+        """Retries used up by failures so far: 0 until the first one."""
 
     @property
     def log(self) -> Any:

@@ -1,6 +1,6 @@
 """The text format of Prometheus: families of samples, each with its help and its type."""
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -20,13 +20,14 @@ class Histogram:
 
     def observe(self, observed: Iterable[float]) -> None:
         """Count these, in seconds; a clock that was set back makes no negative time."""
-        counts = self.counts
-        for seconds in observed:
-            if seconds > 0.0:
-                counts[bisect_left(BUCKETS, seconds)] += 1
-                self.sum += seconds
-            else:
-                counts[0] += 1
+        ordered = sorted(observed)
+        counted = 0
+        for place, bound in enumerate(BUCKETS):
+            below = bisect_right(ordered, bound)
+            self.counts[place] += below - counted
+            counted = below
+        self.counts[-1] += len(ordered) - counted
+        self.sum += sum(ordered[bisect_right(ordered, 0.0) :])
 
     def samples(self, labels: Labels) -> Iterator["Sample"]:
         total = 0

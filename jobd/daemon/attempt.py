@@ -76,6 +76,8 @@ class Attempt:
     coroutine: Any = None
     output: tuple[Path, ...] = ()
     unkillable: Sequence[int] = ()
+    enqueued: Sequence[NewJob] = ()
+    _stopping: Stopping | None = None
 
     def __init__(
         self,
@@ -92,17 +94,18 @@ class Attempt:
         self.timeout = timeout
         self.handed_at = handed_at
         self.claimed_at = claimed_at
-        self.stopping = Stopping()
-        self.enqueued: list[NewJob] = []
-        self._ticket = [True]
 
-    def take(self) -> bool:
-        """Whether the caller is the one who gets it: a worker to run it, or else the dispatcher
-        to give it back. Popping one ticket is atomic, so exactly one of them wins."""
-        try:
-            return self._ticket.pop()
-        except IndexError:
-            return False
+    # One dictionary's `setdefault` is atomic: whoever asks first makes what all of them get.
+
+    @property
+    def stopping(self) -> Stopping:
+        """Whether and why it was told to stop."""
+        found: Stopping = self._stopping or self.__dict__.setdefault("_stopping", Stopping())
+        return found
+
+    def enqueue(self, made: NewJob) -> None:
+        """Put in one more job together with its completion."""
+        self.__dict__.setdefault("enqueued", []).append(made)
 
     def begin(self, worker: str, thread_id: int, now_ms: int, running: float) -> None:
         """Called by the worker that took it, just before the handler."""

@@ -1,5 +1,6 @@
 """Which job types are so brief that one worker is as good as many."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from jobd.core.job import Job
@@ -22,10 +23,10 @@ class BriefJobs:
 
     def ended(self, ended: Sequence[Ended], now: float) -> None:
         """These attempts are over; `now` is monotonic."""
-        lasted: dict[str, list[float]] = {}
+        lasted: dict[str, list[float]] = defaultdict(list)
         for each in ended:
             if each.duration:  # else it was given back before it began, and says nothing
-                lasted.setdefault(each.attempt.job.job_type, []).append(each.duration)
+                lasted[each.attempt.job.job_type].append(each.duration)
         for job_type, durations in lasted.items():
             if max(durations) >= LONG:
                 self._long_at[job_type] = now

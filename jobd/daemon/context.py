@@ -66,13 +66,32 @@ class JobContext:
     def __init__(self, attempt: Attempt, surroundings: Surroundings) -> None:
         self._attempt = attempt
         self._surroundings = surroundings
-        self.stopping: Stopping = attempt.stopping
-        job = attempt.job
-        self.id = job.id
-        self.attempt = job.attempt
-        self.retry_count = job.retry_count
-        self.job_type = job.job_type
-        self.queue = job.queue
+
+    # Read when somebody asks: to copy them for every job takes longer than to make the context.
+
+    @property
+    def id(self) -> int:
+        return self._attempt.job.id
+
+    @property
+    def attempt(self) -> int:
+        return self._attempt.job.attempt
+
+    @property
+    def retry_count(self) -> int:
+        return self._attempt.job.retry_count
+
+    @property
+    def job_type(self) -> str:
+        return self._attempt.job.job_type
+
+    @property
+    def queue(self) -> str:
+        return self._attempt.job.queue
+
+    @property
+    def stopping(self) -> Stopping:
+        return self._attempt.stopping
 
     def _belonging(self) -> Belonging:
         where = self._surroundings
@@ -160,7 +179,7 @@ class JobContext:
         now = self._surroundings.now_ms()
         max_payload = self._surroundings.config().limits.max_payload
         made = new_job(job_type, payload, options, now, max_payload)
-        self._attempt.enqueued.append(made)
+        self._attempt.enqueue(made)
 
     def run(
         self,

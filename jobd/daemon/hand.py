@@ -104,7 +104,7 @@ class Hand:
         for job_id, state in daemons.checkpoints_of(db, retried).items() if retried else ():
             by_id[job_id].checkpoint = state
         self.attempts.update(by_id)
-        self.buffered.update((each.job.id, each) for each in attempts[claimed.direct :])
+        self.buffered.update({each.job.id: each for each in attempts[claimed.direct :]})
         self._pool.hand_over(attempts)
         self._pool.wake(self._brief_jobs.workers_for(claimed.jobs))
         self._claimed = frozenset()
@@ -148,7 +148,7 @@ class Hand:
         given_back = []
         for job_id in job_ids:
             attempt = self.buffered[job_id]
-            if attempt.take():
+            if self._pool.inbox.take_back(attempt):
                 del self.buffered[job_id]
                 given_back.append(Ended(attempt, EndedEarly(StopReason.STOP), 0.0))
         return given_back

@@ -27,6 +27,14 @@ class Inbox:
     def put(self, attempts: Iterable[Attempt | None]) -> None:
         self._waiting.extend(attempts)
 
+    def take_back(self, attempt: Attempt) -> bool:
+        """Whether it is out of the line again, and no worker was quicker."""
+        try:
+            self._waiting.remove(attempt)
+        except ValueError:
+            return False
+        return True
+
     def wake(self, count: int) -> None:
         """Wake up to so many workers: those who fell asleep last, whose caches are warm."""
         for _ in range(count):

@@ -1,5 +1,6 @@
 """Counting what the dispatcher has made durable: a microsecond or two for each job."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -19,10 +20,10 @@ class Meter:
 
     def applied(self, applied: Applied) -> None:
         """A transaction was committed."""
-        by_series: dict[tuple[str, str], list[Ended]] = {}
+        by_series: dict[tuple[str, str], list[Ended]] = defaultdict(list)
         for ended, _ in applied.completed:
             job = ended.attempt.job
-            by_series.setdefault((job.queue, job.job_type), []).append(ended)
+            by_series[job.queue, job.job_type].append(ended)
         for (queue, job_type), all_ended in by_series.items():
             self._attempts(self.counters.of(queue, job_type), all_ended, "completed")
         for settled in applied.settled:

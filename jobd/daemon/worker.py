@@ -50,10 +50,9 @@ class JobWorker:
     def _work(self) -> None:
         bell: Bell = queue.SimpleQueue()
         while (attempt := self._inbox.get(bell)) is not None:
-            if attempt.take():
-                self._run(attempt)
-                if self.abandoned:
-                    break
+            self._run(attempt)
+            if self.abandoned:
+                break
         self._runners.close()
 
     def _run(self, attempt: Attempt) -> None:

@@ -6,6 +6,7 @@ JSON, and unpacking that is a third of what the statement costs.
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 
 from jobd.core.lifecycle import COMPLETE
@@ -40,10 +41,10 @@ Fence = tuple[int, str | None]
 
 def complete(db: sqlite3.Connection, successes: Sequence[Success], now: int) -> list[int]:
     """A verb as those in `outcomes`: returns the ids of the jobs that changed."""
-    by_fence: dict[Fence, dict[int, object]] = {}
+    by_fence: dict[Fence, dict[int, object]] = defaultdict(dict)
     for job_id, attempt, worker_id, result, started_at in successes:
         own = started_at if result is None else (started_at, result)
-        by_fence.setdefault((attempt, worker_id), {})[job_id] = own
+        by_fence[attempt, worker_id][job_id] = own
     return [job_id for fence, jobs in by_fence.items() for job_id in _write(db, fence, jobs, now)]
 
 

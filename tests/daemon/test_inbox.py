@@ -74,6 +74,24 @@ def test_whatever_is_put_in_and_rung_for_is_taken_once() -> None:
     assert sorted(takers.taken) == list(range(20_000))
 
 
+def test_either_a_worker_takes_it_or_it_is_taken_back() -> None:
+    """Also when both want it at the same moment; nothing is got twice, and nothing by nobody."""
+    inbox = Inbox()
+    takers = Takers(inbox, 2)
+    back = []
+    for number in range(20_000):
+        inbox.put([number])  # type: ignore[list-item]
+        inbox.wake(1)
+        if number % 3 == 0:
+            takers.came.acquire(timeout=MUCH_LATER)
+        elif inbox.take_back(number):  # type: ignore[arg-type]
+            back.append(number)
+    takers.end(inbox)
+    assert back
+    assert not inbox.take_back(back[0])  # type: ignore[arg-type]
+    assert sorted([*takers.taken, *back]) == list(range(20_000))
+
+
 def job(job_type: str) -> Job:
     return Job(1, 1, job_type, "default", "{}", 0, 0, 0)
 

@@ -77,8 +77,9 @@ def _no_worker(_name: str, _inbox: Inbox) -> JobWorker:
     raise AssertionError("the test is the worker")
 
 
-def begin(attempt: Attempt) -> None:
-    assert attempt.take()
+def begin(desk: Desk, attempt: Attempt) -> None:
+    """Its worker takes it, and runs the handler."""
+    assert desk.pool.inbox.get(SimpleQueue()) is attempt
     attempt.begin("JobWorker-1", 1, NOW_MS, NOW)
 
 
@@ -99,10 +100,10 @@ def test_no_more_jobs_are_on_disk_as_started_than_there_are_workers(
 ) -> None:
     """A worker ends one job and begins the next while the dispatcher gathers what happened."""
     desk.dispatcher.turn(NOW)
-    begin(desk.hand.attempts[1])
+    begin(desk, desk.hand.attempts[1])
     end(desk, desk.hand.attempts[1])
     desk.dispatcher.turn(NOW)
-    begin(desk.hand.attempts[2])
+    begin(desk, desk.hand.attempts[2])
     desk.dispatcher.turn(NOW)
     assert started(database) == [2]
     assert list(desk.hand.buffered) == [3]
@@ -111,7 +112,7 @@ def test_no_more_jobs_are_on_disk_as_started_than_there_are_workers(
 
     def meanwhile() -> list[Attempt]:
         end(desk, desk.hand.attempts[2])
-        begin(desk.hand.attempts[3])
+        begin(desk, desk.hand.attempts[3])
         return gather()
 
     monkeypatch.setattr(desk.hand, "starts", meanwhile)
@@ -128,20 +129,20 @@ def test_who_has_ended_amid_a_turn_holds_no_place_in_the_buffer(
         queue.enqueue_many([("noop", {})] * 20)
     for job_id in (1, 2, 3):
         desk.dispatcher.turn(NOW)
-        begin(desk.hand.attempts[job_id])
+        begin(desk, desk.hand.attempts[job_id])
         end(desk, desk.hand.attempts[job_id])
     desk.dispatcher.turn(NOW)
     desk.dispatcher.turn(NOW)
     first, *waiting = desk.hand.attempts
     assert len(waiting) == 3, "as many as were finished just now wait behind the running one"
-    begin(desk.hand.attempts[first])
+    begin(desk, desk.hand.attempts[first])
     desk.dispatcher.turn(NOW)
     apply = Ledger.apply
 
     def meanwhile(*arguments: Any) -> Applied:
         for job_id in (first, *waiting):
             if job_id != first:
-                begin(desk.hand.attempts[job_id])
+                begin(desk, desk.hand.attempts[job_id])
             end(desk, desk.hand.attempts[job_id])
         return apply(*arguments)
 
@@ -156,8 +157,7 @@ def test_a_job_that_ended_makes_room_in_the_buffer_at_once(desk: Desk) -> None:
     """As many wait as were finished just now, and the next turn comes before they are used up."""
     desk.dispatcher.turn(NOW)
     assert (list(desk.hand.attempts), desk.hand.lasts(NOW)) == ([1], 0)
-    assert desk.pool.inbox.get(SimpleQueue()) is desk.hand.attempts[1]
-    begin(desk.hand.attempts[1])
+    begin(desk, desk.hand.attempts[1])
     end(desk, desk.hand.attempts[1])
     desk.dispatcher.turn(NOW)
     assert list(desk.hand.attempts) == [2, 3]
