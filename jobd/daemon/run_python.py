@@ -45,14 +45,15 @@ class PythonRunner:
     def __init__(
         self, config: Callable[[], Config], over: Callable[[Attempt], None] = lambda _: None
     ) -> None:
-        """`over` is called after each attempt, before its ending is known to anyone else."""
+        """Made in the process that runs it. `over` is called after each attempt, before its ending
+        is known to anyone else."""
         self._config = config
         self._over = over
+        self._process = os.getpid()
         self._asyncio: asyncio.Runner | None = None
 
     def run(self, attempt: Attempt, context: JobContext) -> Ending:
         """Call the handler; never raises, whatever the handler does."""
-        process = os.getpid()
         try:
             result = call_as(context, self._call, attempt)
             if result is None and not attempt.enqueued:
@@ -61,7 +62,7 @@ class PythonRunner:
         except BaseException as error:  # noqa: BLE001 - any way out of a handler is an ending
             return self._ending_of_any(attempt, error)
         finally:
-            if os.getpid() != process:
+            if os.getpid() != self._process:
                 # The handler forked, and this is the child: the daemon's threads are not here.
                 # Asked of the kernel: Python's own hooks see no fork that a C library makes.
                 os._exit(0)
