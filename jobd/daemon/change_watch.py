@@ -30,7 +30,8 @@ class ChangeWatch:
     def __init__(self, submit: Callable[[Write], None], running: Callable[[], list[Attempt]]):
         self._submit = submit
         self._running = running
-        self._ended: deque[Attempt] = deque()
+        self._ended: deque[int] = deque()
+        self._last: Attempt | None = None
         self._streams = KeptStreams()
         self._state = look()
         self._next_look = 0.0
@@ -39,22 +40,26 @@ class ChangeWatch:
 
     def ended(self, attempt: Attempt) -> None:
         """An attempt that ran in a thread is over; its worker asks, before it reports that."""
-        self._ended.append(attempt)
+        # Of the others only the ids: thousands of short attempts would crowd out all caches.
+        self._last = attempt
+        self._ended.append(attempt.job.id)
         if clock.monotonic() >= self._next_look:
             self.look_again()
 
     def look_again(self) -> None:
         """Look, if an attempt has ended since the last time."""
-        if not self._ended or not self._lock.acquire(blocking=False):
+        last = self._last
+        if last is None or not self._lock.acquire(blocking=False):
             return
         try:
-            suspects = [self._ended.popleft() for _ in range(len(self._ended))]
+            self._last = None
+            suspects = {self._ended.popleft() for _ in range(len(self._ended))}
             self._next_look = clock.monotonic() + LOOK_EVERY
             before, self._state = self._state, look()
             changes = list(before.changes_to(self._state))
             if changes:
                 self._streams.put_back()
-                self._tell(suspects, [each for each in changes if self._is_news(each)])
+                self._tell(last, suspects, [each for each in changes if self._is_news(each)])
         finally:
             self._lock.release()
 
@@ -68,12 +73,11 @@ class ChangeWatch:
         self._said[change] = now
         return True
 
-    def _tell(self, suspects: list[Attempt], changes: list[str]) -> None:
+    def _tell(self, last: Attempt, suspects: set[int], changes: list[str]) -> None:
         if not changes:
             return
-        last = suspects[-1]
-        meanwhile = {each.job.id for each in (*suspects, *self._running())} - {last.job.id}
-        others = sorted(meanwhile)[:OTHERS_NAMED]
+        running = {each.job.id for each in self._running()}
+        others = sorted((suspects | running) - {last.job.id})[:OTHERS_NAMED]
         logger().warning(
             "handler.changed_process", job_id=last.job.id, job_type=last.job.job_type,
             queue=last.job.queue, attempt=last.job.attempt, worker=last.worker, changed=changes,
