@@ -6,6 +6,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from os import getpid  # our own name for it: a handler may put something else in its place
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class PythonRunner:
         is known to anyone else."""
         self._config = config
         self._over = over
-        self._process = os.getpid()
+        self._process = getpid()
         self._asyncio: asyncio.Runner | None = None
 
     def run(self, attempt: Attempt, context: JobContext) -> Ending:
@@ -62,7 +63,7 @@ class PythonRunner:
         except BaseException as error:  # noqa: BLE001 - any way out of a handler is an ending
             return self._ending_of_any(attempt, error)
         finally:
-            if os.getpid() != self._process:
+            if getpid() != self._process:
                 # The handler forked, and this is the child: the daemon's threads are not here.
                 # Asked of the kernel: Python's own hooks see no fork that a C library makes.
                 os._exit(0)

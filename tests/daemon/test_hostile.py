@@ -20,6 +20,7 @@ def moves_house():
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("error")
     sys.setswitchinterval(1.0)
+    os.getpid = lambda: 42
     threading.current_thread().name = "nobody"
 
 @job("forks")
