@@ -34,6 +34,8 @@ _FAILURE = """
     failure_type = new.failure_type, error_message = new.error_message,
     last_error_traceback = new.traceback
 """
+# A buffered job may end before anybody has written that it began.
+_STARTED = "started_at = coalesce(new.started_at, job_queue.started_at)"
 
 retry = move_write(
     RETRY,
@@ -47,16 +49,17 @@ retry = move_write(
 
 park = move_write(
     PARK,
-    ("failure_type", "error_message", "traceback", "dead_letter_reason", "execution_over"),
-    f"""{_FAILURE}, dead_letter_reason = new.dead_letter_reason,
+    ("failure_type", "error_message", "traceback", "dead_letter_reason", "execution_over",
+     "started_at"),
+    f"""{_FAILURE}, {_STARTED}, dead_letter_reason = new.dead_letter_reason,
     moved_to_dead_letter_at = :now, execution_over = new.execution_over,
     next_retry_at = NULL, retry_delay_ms = NULL""",
 )
 
 give_up = move_write(
     GIVE_UP,
-    ("failure_type", "error_message", "traceback"),
-    f"""{_FAILURE}, completed_at = :now, execution_over = 1,
+    ("failure_type", "error_message", "traceback", "started_at"),
+    f"""{_FAILURE}, {_STARTED}, completed_at = :now, execution_over = 1,
     next_retry_at = NULL, retry_delay_ms = NULL""",
 )
 
@@ -76,13 +79,11 @@ snooze = move_write(
     due_at = CASE WHEN new.scheduled_at > :now THEN new.scheduled_at END""",
 )
 
-stop = move_write(STOP, (), "completed_at = :now, execution_over = 1")
-
-time_out = move_write(
-    TIME_OUT,
-    ("started_at",),
-    "timed_out_at = :now, started_at = coalesce(new.started_at, job_queue.started_at)",
+stop = move_write(
+    STOP, ("started_at",), f"{_STARTED}, completed_at = :now, execution_over = 1"
 )
+
+time_out = move_write(TIME_OUT, ("started_at",), f"{_STARTED}, timed_out_at = :now")
 
 lose = move_write(LOSE, (), "worker_id = job_queue.worker_id")
 

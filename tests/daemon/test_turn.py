@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -11,7 +11,8 @@ import pytest
 
 import jobd
 from jobd.core.config import Config
-from jobd.core.job import Succeeded
+from jobd.core.job import Ending, Failed, Failure, Succeeded
+from jobd.core.lifecycle import FailureType
 from jobd.core.registry import Handler
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.checkpointer import Checkpointer
@@ -30,6 +31,7 @@ from jobd.store.opening import open_database
 
 NOW_MS, NOW = 1_800_000_000_000, 100.0
 TOOK = 0.000_01
+NOTHING = Succeeded(None)
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ class Desk:
     """A dispatcher and the attempts it has in hand, with one worker, and none of the threads."""
 
     dispatcher: Dispatcher
+    crew: Crew
     pool: WorkerPool
     hand: Hand
     report: Report
@@ -69,7 +72,7 @@ def desk(path: Path) -> Iterator[Desk]:
         checkpointer = Checkpointer(writer, second, report)
         dispatcher = Dispatcher(writer, checkpointer, wakeup, hand, crew, ledger, report,
                                 lambda: NOW, lambda: found.now_ms)
-        found = Desk(dispatcher, pool, hand, report)
+        found = Desk(dispatcher, crew, pool, hand, report)
         yield found
 
 
@@ -83,9 +86,9 @@ def begin(desk: Desk, attempt: Attempt) -> None:
     attempt.begin("JobWorker-1", 1, NOW_MS, NOW)
 
 
-def end(desk: Desk, attempt: Attempt) -> None:
+def end(desk: Desk, attempt: Attempt, ending: Ending = NOTHING) -> None:
     attempt.ended = True
-    desk.dispatcher.ended(Ended(attempt, Succeeded(None), TOOK))
+    desk.dispatcher.ended(Ended(attempt, ending, TOOK))
 
 
 def started(database: Database) -> list[int]:
@@ -163,6 +166,33 @@ def test_a_job_that_ended_makes_room_in_the_buffer_at_once(desk: Desk) -> None:
     assert list(desk.hand.attempts) == [2, 3]
     assert desk.hand.lasts(NOW) == pytest.approx(2 * TOOK)
     assert desk.hand.lasts(NOW + 1) == 0, "what was finished a second ago says nothing"
+
+
+@pytest.mark.parametrize(("exhausted", "cancelled", "status"), [
+    ("dead_letter", False, "dead_letter"), ("failed", False, "failed"),
+    ("dead_letter", True, "cancelled"),
+])
+def test_a_buffered_job_that_ends_at_once_has_its_start_in_its_row(
+    desk: Desk, database: Database, exhausted: str, cancelled: bool, status: str
+) -> None:
+    """Also when it did not succeed: nobody has written before the end that it began."""
+    failed = Failed(Failure(FailureType.UNKNOWN, "at once", final=True))
+    policies = desk.crew.config.retry
+    policy = replace(policies[FailureType.UNKNOWN], exhausted=exhausted)
+    desk.crew.config = replace(Config(), retry={**policies, FailureType.UNKNOWN: policy})
+    desk.dispatcher.turn(NOW)
+    for job_id, ending in ((1, NOTHING), (2, NOTHING), (3, failed)):
+        begin(desk, desk.hand.attempts[job_id])
+        end(desk, desk.hand.attempts[job_id], ending)
+        if job_id == 1:
+            desk.dispatcher.turn(NOW)
+            assert list(desk.hand.buffered) == [3]
+    if cancelled:
+        database.connection.execute("UPDATE job_queue SET cancel_requested_at = 1 WHERE id = 3")
+    desk.dispatcher.turn(NOW)
+    row = database.connection.execute(
+        "SELECT status, started_at FROM job_queue WHERE id = 3").fetchone()
+    assert tuple(row) == (status, NOW_MS)
 
 
 def test_jobs_without_a_handler_are_passed_at_once_while_there_is_room(
