@@ -6,8 +6,8 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Mapping
-from os import getpid  # our own name for it: a handler may put something else in its place
 from pathlib import Path
+from threading import get_native_id
 from typing import Any
 
 from jobd.core.classify import classify
@@ -46,11 +46,11 @@ class PythonRunner:
     def __init__(
         self, config: Callable[[], Config], over: Callable[[Attempt], None] = lambda _: None
     ) -> None:
-        """Made in the process that runs it. `over` is called after each attempt, before its ending
+        """Made in the thread that runs it. `over` is called after each attempt, before its ending
         is known to anyone else."""
         self._config = config
         self._over = over
-        self._process = getpid()
+        self._thread_id = get_native_id()
         self._asyncio: asyncio.Runner | None = None
 
     def run(self, attempt: Attempt, context: JobContext) -> Ending:
@@ -63,9 +63,10 @@ class PythonRunner:
         except BaseException as error:  # noqa: BLE001 - any way out of a handler is an ending
             return self._ending_of_any(attempt, error)
         finally:
-            if getpid() != self._process:
+            if get_native_id() != self._thread_id:
                 # The handler forked, and this is the child: the daemon's threads are not here.
-                # Asked of the kernel: Python's own hooks see no fork that a C library makes.
+                # Only the kernel knows: a C library forks past all hooks of Python's, and in a
+                # namespace of its own a child may have the pid that its parent has.
                 os._exit(0)
             self._over(attempt)
 

@@ -2,12 +2,17 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.daemon.harness import House
 
 HANDLERS = """
+CLONE_NEWPID = 0x2000_0000
+
 @job("moves_house")
 def moves_house():
     import locale, logging, socket, warnings
@@ -32,6 +37,17 @@ def forks():
         return "the child"
     note("parent", str(pid))
     return "the parent"
+
+@job("forks_in_a_namespace")
+def forks_in_a_namespace():
+    import ctypes
+    if ctypes.CDLL(None).unshare(CLONE_NEWPID) == 0:
+        child = os.fork()
+        if child == 0:
+            assert os.getpid() == 1
+            return "the child"
+        os.waitpid(child, 0)
+        return "the parent"
 
 @job("closes")
 def closes():
@@ -87,6 +103,20 @@ def test_a_handler_that_forks_leaves_no_second_daemon(house: House) -> None:
     assert left == []
     assert house.job(job_id)["result"] == '"the parent"'
     assert len(daemon.events("job.completed", job_id=job_id)) == 1
+
+
+def test_a_fork_is_known_that_has_the_pid_of_its_daemon(house: House) -> None:
+    """Both are the first process of their namespace, as a daemon in a container is."""
+    first = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*first, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("namespaces of pids need root")
+    house.handlers(HANDLERS)
+    run = ("run", "--handlers", "handlers", "--path", "code", "--workers", "1")
+    daemon = house.run([*first, *house.argv(*run)], house.env).wait_ready()
+    assert daemon.events("daemon.ready")[0]["pid"] == 1
+    job_id = house.enqueue("forks_in_a_namespace")
+    daemon.wait_for("job.completed", job_id=job_id)
+    assert house.job(job_id)["result"] == '"the parent"'
 
 
 def test_a_handler_that_closes_the_standard_streams(house: House) -> None:
