@@ -28,7 +28,7 @@ def set_aside_refused(
         if isinstance(each.ending, Failed) and each.ending.failure.final:
             raise error
         report.row_refused(each.attempt, str(error))
-        each.attempt.enqueued = []
+        each.attempt.enqueued = []  # to which a thread that its handler left may still add
         text = f"its outcome could not be stored: {error}"
         failed = Failed(Failure(FailureType.SYSTEM, text, final=True))
         place = batch.ended.index(each)

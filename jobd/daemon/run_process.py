@@ -187,7 +187,7 @@ class ProcessRunner:
         errand.child.worn = worn
         ending = from_frame(said, attempt.stopping.reason)
         if isinstance(ending, Succeeded):
-            attempt.enqueued = list(ending.enqueued)
+            attempt.enqueued = ending.enqueued
         if leaves and isinstance(ending, EndedEarly) and errand.kill_at is None:
             return _system("its process got a SIGTERM that was not jobd's")
         return ending

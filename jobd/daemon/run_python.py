@@ -7,7 +7,7 @@ import os
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import get_native_id
+from threading import get_native_id  # by our own name: a handler may replace the module's
 from typing import Any
 
 from jobd.core.classify import classify

@@ -7,7 +7,6 @@ its environment escapes; nothing but a cgroup would find it.
 import os
 import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from os import getpid  # our own name for it: a handler may put something else in its place
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +53,7 @@ def left_of(directory: Path, mark: str) -> Left:
     pids = [
         pid
         for pid in _processes()
-        if pid != getpid() and (wanted in _environment(pid) or _has_open(pid, lock))
+        if pid != os.getpid() and (wanted in _environment(pid) or _has_open(pid, lock))
     ]
     return Left(pids, locked)
 
@@ -96,7 +95,7 @@ def survey(database: Path, rows: Iterable[Row]) -> dict[int, Left]:
         marks.setdefault(f"{OWNER}={row.worker_id}".encode(), []).append(row.id)
     pids: dict[int, list[int]] = {}
     for pid in _processes() if owned else ():
-        if pid != getpid():
+        if pid != os.getpid():
             for job_id in {i for entry in _environment(pid) for i in marks.get(entry, ())}:
                 pids.setdefault(job_id, []).append(pid)
     return {row.id: left for row in owned if (left := _left(database, row, pids.get(row.id, [])))}

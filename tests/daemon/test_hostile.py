@@ -25,7 +25,7 @@ def moves_house():
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("error")
     sys.setswitchinterval(1.0)
-    os.getpid = lambda: 42
+    os.getpid = threading.get_native_id = lambda: 42
     threading.current_thread().name = "nobody"
 
 @job("forks")
@@ -109,7 +109,7 @@ def test_a_fork_is_known_that_has_the_pid_of_its_daemon(house: House) -> None:
     """Both are the first process of their namespace, as a daemon in a container is."""
     first = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if subprocess.run([*first, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("namespaces of pids need root")
+        pytest.skip("no right to make a namespace of pids here")
     house.handlers(HANDLERS)
     run = ("run", "--handlers", "handlers", "--path", "code", "--workers", "1")
     daemon = house.run([*first, *house.argv(*run)], house.env).wait_ready()
