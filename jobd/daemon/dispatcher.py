@@ -7,7 +7,6 @@ transaction, commits, and only then hands over, logs and answers. Meanwhile the 
 import queue
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable
 
 from jobd import clock, errors
@@ -63,7 +62,6 @@ class Dispatcher:
         self._report = report
         self._running = running
         self._now_ms = now_ms
-        self._ended: deque[Ended] = deque()
         self._arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._batch = Batch()
         self._look = True
@@ -84,7 +82,7 @@ class Dispatcher:
 
     def ended(self, ended: Ended) -> None:
         """A worker reports that its attempt is over."""
-        self._ended.append(ended)
+        self._hand.reports.append(ended)
         self._wakeup.ring()
 
     def submit(self, arrival: Arrival) -> None:
@@ -135,14 +133,15 @@ class Dispatcher:
 
     def _sleep(self) -> None:
         now = clock.monotonic()
-        enough = len(self._ended) >= ENOUGH and not self._batch  # else the last commit has failed
+        reports = self._hand.reports
+        enough = len(reports) >= ENOUGH and not self._batch  # else the last commit has failed
         if enough and now - self._listened_at < UNHEARD:
             return
         self._listened_at = now
         self._wakeup.prepare()
-        if not self._ended:
+        if not reports:
             self._hand.wake_all()  # whoever is awake has something longer to do
-        nap = 0.0 if self._ended or not self._arrivals.empty() else self._nap(now)
+        nap = 0.0 if reports or not self._arrivals.empty() else self._nap(now)
         self._poked |= self._wakeup.wait(nap)
         pace = self._not_before - clock.monotonic()
         if pace > 0:
@@ -201,7 +200,7 @@ class Dispatcher:
         # Starts first: a worker reports an end before it begins anew, so never are more jobs on
         # disk as begun, and charged when we die, than there are workers.
         batch.starts += self._hand.starts()
-        batch.ended += self._hand.hear(self._ended, monotonic)
+        batch.ended += self._hand.hear(monotonic)
         while not self._arrivals.empty():
             batch.add(self._arrivals.get_nowait(), self._hand.attempts)
         if self._hand.buffered:
@@ -258,12 +257,12 @@ class Dispatcher:
         if self._next_due is not None and self._next_due <= now:
             self._look |= claims.promote_due(db, now) > 0
             self._next_due = next_due_at(db)
-        room = self._hand.room(len(self._batch.ended), monotonic, len(self._ended))
-        fresh = self._batch.ended or self._batch.orphans
-        if room == (0, 0) or not (self._look or fresh):
+        leaving = len(self._batch.ended)
+        look = self._look or leaving or self._batch.orphans
+        if not look or self._hand.room(leaving, monotonic) == (0, 0):
             return Claimed()
         claimed, self._look = self._hand.claim(
-            db, room, self._feed, self._ledger.worker_id, now
+            db, leaving, monotonic, self._feed, self._ledger.worker_id, now
         )
         return claimed
 

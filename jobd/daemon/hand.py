@@ -13,7 +13,7 @@ from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.batch_feed import BatchFeed
 from jobd.daemon.brief_jobs import BriefJobs
-from jobd.daemon.buffer import BufferRoom
+from jobd.daemon.buffer import AT_MOST, BufferRoom
 from jobd.daemon.crew import Crew
 from jobd.daemon.turn import Verdict
 from jobd.daemon.worker import WorkerPool
@@ -29,6 +29,8 @@ class Hand:
     def __init__(self, pool: WorkerPool, crew: Crew) -> None:
         self.attempts: dict[int, Attempt] = {}
         self.buffered: dict[int, Attempt] = {}
+        self.reports: deque[Ended] = deque()
+        """What workers say has ended, and nobody has read yet."""
         self._sets_aside = False
         """The last claim met jobs without a handler: the next one passes many of them."""
         self._passes_over = False
@@ -44,17 +46,16 @@ class Hand:
         seconds = len(self._pool.inbox) * self._buffer_room.seconds_each(monotonic)
         return seconds / self._pool.size
 
-    def room(self, leaving: int, monotonic: float, unread: int = 0) -> tuple[int, int]:
+    def room(self, leaving: int, monotonic: float) -> tuple[int, int]:
         """How many jobs may go to free workers and how many into the buffer, once `leaving`
         attempts are put down.
 
-        `unread` more have ended since. They hold no place in the buffer, but on disk they still
-        execute: nobody begins in their stead there, or more would be charged when we die than
-        there are workers.
+        Those of unread reports hold no place in the buffer, but on disk they still execute: nobody
+        begins in their stead there, or more would be charged when we die than there are workers.
         """
         in_hand = len(self.attempts) - leaving - self._pool.stuck_count()
         free = max(0, self._pool.size - in_hand)
-        held = max(0, in_hand - unread - self._pool.size)
+        held = max(0, in_hand - len(self.reports) - self._pool.size)
         return free, max(0, self._buffer_room.allowed(monotonic) - held)
 
     def must_look_on(self, monotonic: float) -> bool:
@@ -64,21 +65,26 @@ class Hand:
     def claim(
         self,
         db: sqlite3.Connection,
-        room: tuple[int, int],
+        leaving: int,
+        monotonic: float,
         feed: BatchFeed,
         worker_id: str,
         now: int,
     ) -> tuple[Claimed, bool]:
-        """Claim what there is room for; returns it, and whether another look is worth it."""
-        free, buffer = room
+        """Claim what there is room for once `leaving` attempts are put down; returns it, and
+        whether another look is worth it."""
+        free, buffer = self.room(leaving, monotonic)
         queue_room = self._crew.queue_room(db)
-        # Suspects may be passed over, so look a little further than there is room.
-        limit, line_room = free + buffer + 2 * self._pool.size, queue_room
+        # While we look, workers may take about as many as ended before. Suspects may be passed
+        # over, so look a little further still.
+        limit = free + min(buffer + leaving, AT_MOST) + 2 * self._pool.size
+        line_room = queue_room
         if self._sets_aside or self._passes_over:
             limit = max(limit, LOOKED_AT_ONCE)
         if self._sets_aside:
             line_room = {name: left for name, left in queue_room.items() if left <= 0}
         heads = claims.heads(db, limit, line_room)
+        free, buffer = self.room(leaving, monotonic)
         choice = choose(
             feed.in_line(db, heads, limit),
             free=free,
@@ -124,9 +130,9 @@ class Hand:
                 if each.isolation == Isolation.THREAD and each.started is not None
                 and not each.ended]
 
-    def hear(self, reports: deque[Ended], monotonic: float) -> list[Ended]:
+    def hear(self, monotonic: float) -> list[Ended]:
         """Take what workers have reported, and learn from it how long jobs are."""
-        ended = [reports.popleft() for _ in range(len(reports))]
+        ended = [self.reports.popleft() for _ in range(len(self.reports))]
         self._brief_jobs.ended(ended, monotonic)
         self._buffer_room.finished([each.duration for each in ended], monotonic)
         return ended
