@@ -41,6 +41,9 @@ class Facts:
     concurrency: int | None = None
     paused_at: int | None = None
     paused_by: str | None = None
+    suspect: int | None = None
+    """Where the job was lost with its daemon so often that it runs only while no other such job
+    does: the one that runs now."""
     workers: int = 0
     busy: int = 0
     batch: Record | None = None

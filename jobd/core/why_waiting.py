@@ -20,8 +20,6 @@ from jobd.errors import CONFIGURATION
 TAKEN_WITHIN = 0.6
 """Seconds in which the daemon takes a job that nothing stands in the way of."""
 LONG_READY_MS = 2_000
-HAUNTED = 2
-"""Of jobs that were lost with their daemon so often only one runs at a time."""
 
 
 def why_pending(facts: Facts) -> Explanation:
@@ -83,6 +81,8 @@ def _blocked(facts: Facts, lead: str) -> Explanation:
     in_batch = why_in_batch(facts, lead)
     if in_batch is not None:
         return in_batch
+    if facts.suspect is not None:
+        return Explanation(f"{lead} {_suspected(facts)}", f"jobd explain {facts.suspect}")
     if facts.workers and facts.busy >= facts.workers:
         return Explanation(f"{lead} {_busy(facts)}", "jobd workers")
     return Explanation(f"{lead} {_in_line(facts)}", f"jobd wait {facts.id}")
@@ -133,6 +133,14 @@ def _full(facts: Facts) -> str:
     )
 
 
+def _suspected(facts: Facts) -> str:
+    return (
+        f"It was lost with its daemon {facts.job['rescue_count']} times, as was job "
+        f"{facts.suspect}, which runs now: of such jobs only one runs at a time, so that the one "
+        "which ends daemons takes no other with it."
+    )
+
+
 def _busy(facts: Facts) -> str:
     workers = "The one worker is" if facts.workers == 1 else f"All {facts.workers} workers are"
     return f"{workers} busy; {_place(facts)}."
@@ -157,7 +165,7 @@ def is_next(facts: Facts) -> bool:
     return facts.daemon_alive and facts.trouble is None and facts.handled and free \
         and facts.batch is None \
         and facts.paused_at is None and facts.ready_ms > LONG_READY_MS \
-        and facts.job["rescue_count"] < HAUNTED
+        and facts.suspect is None
 
 
 def _place(facts: Facts) -> str:

@@ -4,6 +4,7 @@ import sqlite3
 from types import SimpleNamespace
 from typing import Any
 
+from jobd.core.claiming import SUSPECT
 from jobd.core.config import Config
 from jobd.core.facts import Facts
 from jobd.core.health import IN_THE_POOL
@@ -57,6 +58,7 @@ def facts(
             concurrency=queue["concurrency"],
             paused_at=queue["paused_at"],
             paused_by=queue["paused_by"],
+            suspect=_suspect(db, found, daemon),
             workers=sum(each["job_status"] in IN_THE_POOL for each in workers(db)),
             busy=_busy(db),
             batch=_batch(db, found),
@@ -106,6 +108,18 @@ def _executing(db: sqlite3.Connection, found: Record) -> list[int]:
         found,
     ).fetchall()
     return [job_id for (job_id,) in rows]
+
+
+def _suspect(db: sqlite3.Connection, found: Record, daemon: Record | None) -> int | None:
+    """Another suspect that the newest daemon has in hand, where the job is one too."""
+    if daemon is None or found["rescue_count"] < SUSPECT:
+        return None
+    row = db.execute(
+        f"""SELECT id FROM job_queue WHERE execution_over = 0 AND rescue_count >= {SUSPECT}
+            AND worker_id = ? AND id <> ? LIMIT 1""",
+        (daemon["id"], found["id"]),
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _busy(db: sqlite3.Connection) -> int:

@@ -106,6 +106,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], str]] = [
      ["set aside", "pool.handlers"], "jobd check"),
     ("pending, overlooked", PENDING, {"overlooked": True},
      ["ready for 1 min", "does not take it"], "jobd wait 17"),
+    ("pending, another suspect runs", {"rescue_count": 2}, {"suspect": 7, "busy": 4},
+     ["lost with its daemon 2 times, as was job 7, which runs now"], "jobd explain 7"),
     ("pending, all busy", PENDING, {"busy": 4}, ["All 4 workers are busy"], "jobd workers"),
     ("pending, the one worker busy", PENDING, {"workers": 1, "busy": 1},
      ["The one worker is busy"], "jobd workers"),
@@ -247,11 +249,10 @@ def test_every_status_is_in_the_table_of_cases(status: JobStatus) -> None:
 
 @pytest.mark.parametrize("given", [
     {"busy": 4}, {"ahead": 1}, {"paused_at": NOW}, {"handled": False}, {"daemon_alive": False},
-    {"concurrency": 1, "executing": [3]}, FROZEN, {"workers": 0},
+    {"concurrency": 1, "executing": [3]}, FROZEN, {"workers": 0}, {"suspect": 7},
 ])
 def test_a_job_with_something_in_its_way_is_not_next(given: dict[str, Any]) -> None:
     """Nor one that has become ready a moment ago; everything else should have been taken."""
     assert is_next(facts(PENDING))
     assert not is_next(facts(PENDING, **given))
     assert not is_next(facts({"created_at": NOW - 1_000}))
-    assert not is_next(facts({"rescue_count": 2}))

@@ -81,6 +81,8 @@ def test_suspects_that_wait_for_each_other_hold_up_no_other(house: House) -> Non
     behind = house.enqueue("quick")
     daemon = house.start("--workers", "2")
     daemon.wait_for("job.completed", job_id=behind)
+    why = house.cli_json("explain", str(suspects[1]))
+    assert why["next_command"] == f"jobd explain {suspects[0]}"
     daemon.kill()
     assert [span.job_id for span in house.spans() if span.ended is None] == suspects[:1]
 

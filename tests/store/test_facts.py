@@ -79,6 +79,20 @@ def test_executing_jobs_of_the_queue_are_named(database: Database) -> None:
     assert list(known(database, first).executing) == [second]
 
 
+def test_the_suspect_that_runs_is_what_another_one_waits_for(database: Database) -> None:
+    """Only of the newest daemon: what a dead one left running keeps nobody waiting."""
+    runs, left, waits, innocent = (add(database) for _ in range(4))
+    with database.transaction() as db:
+        db.execute("UPDATE job_queue SET rescue_count = 2 WHERE id <> ?", (innocent,))
+        assert claim_ids(db, [left], [], "d0", NOW)
+    register(database)
+    assert known(database, waits).suspect is None
+    claim(database, runs)
+    assert known(database, waits).suspect == runs
+    assert known(database, runs).suspect is None
+    assert known(database, innocent).suspect is None
+
+
 def test_handled_is_what_the_last_daemon_registered(database: Database) -> None:
     """A type that it did not register is not handled."""
     job_id = add(database)
