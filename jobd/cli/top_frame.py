@@ -92,6 +92,8 @@ def _counts(moment: Moment) -> Line:
     open_end = any(queue["ready"] >= read.counted_to for queue in read.queues)
     line = [(at_work(read.at_work if workers else 0, workers), PLAIN),
             (f"   {ready}{'+' * open_end} ready", PLAIN)]
+    if read.batch_items:
+        line.append((f"   {read.batch_items} left in batches", PLAIN))
     if ill:
         line.append((f"   {ill} not well", RED))
     for name, what, colour in (

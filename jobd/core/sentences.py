@@ -54,7 +54,8 @@ SENTENCES: Mapping[str, str] = {
     "[, for {busy_ms:ms}][; job {stuck_job_id} is stuck]",
     "worker.child_replaced": "{worker} has a new child process after job {job_id}: {reason}",
     "pool.health": "{busy} of {workers} workers busy, {ready} ready, {dead_letters} dead letters"
-    "[, the oldest head waits for {oldest_ready_ms:ms}][, {stuck:some} stuck]",
+    "[, the oldest head waits for {oldest_ready_ms:ms}][, {batch_items:some} items left in batches]"
+    "[, {stuck:some} stuck]",
     "pool.exhausted": "the pool is exhausted, the daemon stops to be started afresh"
     "[: {stuck} stuck threads of {max_stuck_threads} allowed]"
     "[: {threads} threads of {max_threads} allowed]"

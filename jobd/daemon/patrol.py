@@ -21,7 +21,7 @@ from jobd.daemon.sweeps import OrphanSweep, sweep_timeouts, sweep_zombies
 from jobd.daemon.worker import WorkerPool
 from jobd.daemon.worker_watch import WorkerWatch
 from jobd.log import logger
-from jobd.store import claims, daemons, outcomes, overview
+from jobd.store import batch_reading, claims, daemons, outcomes, overview
 from jobd.store.attempt_files import cut
 from jobd.store.connection import Database
 from jobd.store.daemons import WorkerState
@@ -44,6 +44,7 @@ class Patrol:
         changes: ChangeWatch,
     ) -> None:
         self.ready = 0
+        self.batch_items = 0
         self.dead_letters = 0
         """Counted with each heartbeat, as `ready` is."""
         self._path = path
@@ -140,13 +141,14 @@ class Patrol:
     def _log_pool(self, states: list[WorkerState], now: int) -> None:
         db = self._database("heartbeat").connection
         self.ready, oldest = claims.depth(db)
+        self.batch_items = batch_reading.items_left(db)
         self.dead_letters = overview.dead_letters(db)
         self._alerts.look_at_heads(claims.next_in_line(db), now)
         busy, stuck = sum(state.job_id is not None for state in states), self._pool.stuck_count()
         logger().info(
             "pool.health", workers=self._pool.size, busy=max(busy - stuck, 0), stuck=stuck,
             in_hand=len(self._hand.attempts),
-            ready=self.ready, dead_letters=self.dead_letters,
+            ready=self.ready, batch_items=self.batch_items, dead_letters=self.dead_letters,
             oldest_ready_ms=oldest and max(0, now - oldest),
             interval_s=self._crew.config.timing.heartbeat, pid=self._crew.identity.pid,
             threads=census.threads(), open_files=census.open_files(),

@@ -91,6 +91,8 @@ class Vitals:
             _counted(self._pool.size, "worker"), f"{self._running()} running",
             f"{self._patrol.ready} ready", _counted(self._patrol.dead_letters, "dead letter"),
         ]
+        if self._patrol.batch_items:
+            counts.append(f"{_counted(self._patrol.batch_items, 'item')} left in batches")
         if self._pool.stuck:
             counts.append(_counted(len(self._pool.stuck), "stuck thread"))
         waits_for = self._report.waits_for

@@ -33,6 +33,11 @@ def open_counts(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     return {status: (count, left) for status, count, left in rows}
 
 
+def items_left(db: sqlite3.Connection) -> int:
+    """How many items there are of batches that have not ended, and have not ended themselves."""
+    return sum(left for _, left in open_counts(db).values())
+
+
 def get(db: sqlite3.Connection, batch_id: int) -> Record:
     """The batch as its row is. Raises NotFound."""
     found = records(db, "SELECT * FROM batch_jobs WHERE id = ?", (batch_id,))

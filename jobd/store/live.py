@@ -7,6 +7,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
+from jobd.store.batch_reading import items_left
 from jobd.store.claims import READY_SINCE
 from jobd.store.overview import at_work, daemons, workers
 from jobd.store.reading import Record, records, snapshot
@@ -119,6 +120,8 @@ class Live:
     failures: list[Record]
     counted_to: int
     at_work: int = 0
+    batch_items: int = 0
+    """What is left of batches that have not ended."""
 
 
 def live(db: sqlite3.Connection) -> Live:
@@ -136,4 +139,5 @@ def live(db: sqlite3.Connection) -> Live:
             failures=records(db, _FAILURES),
             counted_to=most,
             at_work=at_work(db),
+            batch_items=items_left(db),
         )

@@ -94,7 +94,7 @@ def moment(**given: Any) -> Moment:
               "job_status": "running"}
     daemon = {"id": "d1", "started_at": NOW - 5_000, "pid": 77, "stopped_at": None}
     read = Live(daemon, [worker] * 3, [queue] * 9, {"zombie": 50_000}, [job] * 40, [due] * 9,
-                [failure] * 9, 50_000)
+                [failure] * 9, 50_000, batch_items=777)
     usual = {"now": NOW, "database": f"/{EVIL}", "seen": HERE, "live": read,
              "beats": [(NOW // 1000 - 1, 9, 1)], "trouble": EVIL}
     return Moment(**{**usual, **given})
@@ -135,8 +135,8 @@ def test_no_word_and_no_number_is_cut_without_a_mark(
 def test_a_narrow_head_goes_on_in_the_next_line() -> None:
     """Nothing of the counts and the rates is lost, down to forty columns."""
     text = " ".join(frame(moment(trouble=None), 40, 30, Look(colours=False, letters=True)))
-    for part in ("pid 77, up 5 s", "of 3 workers busy", "3 not well", "50000+ zombies", "1 min",
-                 "15 min", "fail"):
+    for part in ("pid 77, up 5 s", "of 3 workers busy", "777 left in batches", "3 not well",
+                 "50000+ zombies", "1 min", "15 min", "fail"):
         assert part in text
 
 

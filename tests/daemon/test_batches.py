@@ -112,6 +112,17 @@ def test_a_large_batch_holds_up_no_single_job(house: House) -> None:
     assert finished(daemon, batch)["status"] == "cancelled"
 
 
+def test_the_beat_of_the_pool_counts_what_is_left_of_batches(house: House) -> None:
+    """Items are not among the ready jobs, and a log without them would look idle."""
+    batch = house.queue.batch("b", "work", ({"n": n} for n in range(40)))
+    batch.pause()
+    daemon = house.start(timing__heartbeat="100ms")
+    beat = daemon.wait_for("pool.health", batch_items=40)
+    assert beat["ready"] == 0
+    batch.resume()
+    daemon.wait_for("pool.health", after=finished(daemon, batch), batch_items=0)
+
+
 def test_failed_items_stop_their_batch(house: House) -> None:
     """The items that wait are cancelled, the batch ends as failed, and may be run again."""
     batch = house.queue.batch("b", "picky", ({"n": n} for n in range(1, 2_001)), stop_after=5,
