@@ -9,7 +9,7 @@ from itertools import groupby
 
 from jobd.core.batch import stop_reason
 from jobd.core.batch_status import BatchStatus
-from jobd.core.claiming import in_line
+from jobd.core.claiming import SUSPECT, in_line
 from jobd.core.job import Job
 from jobd.daemon.batch_pace import BatchPace
 from jobd.daemon.batch_report import BatchReport
@@ -75,14 +75,16 @@ class BatchFeed:
         self.busy |= self.stopped
         return True
 
-    def in_line(self, db: sqlite3.Connection, singles: list[Job], limit: int) -> list[Job]:
+    def in_line(
+        self, db: sqlite3.Connection, singles: list[Job], limit: int, *, suspect_runs: bool
+    ) -> list[Job]:
         """Single jobs, best first, and with them the next items of the batches that go on."""
         self._unstarted = {}
-        lines = self._lines(db, limit)
+        lines = self._lines(db, limit, suspects=0 if suspect_runs else 1)
         self.has_more = sum(map(len, lines)) >= limit
         return in_line(singles, lines, self._turn)
 
-    def _lines(self, db: sqlite3.Connection, limit: int) -> list[list[Job]]:
+    def _lines(self, db: sqlite3.Connection, limit: int, suspects: int) -> list[list[Job]]:
         """Each batch's next items; of many batches together about as many as of one alone."""
         lines: list[list[Job]] = []
         found = 0
@@ -90,7 +92,7 @@ class BatchFeed:
         for batch, share in self._shares(limit):
             if found >= limit:
                 break
-            line = self._heads(db, batch, share)
+            line = self._heads(db, batch, share, suspects)
             found += len(line)
             lines.append(line)
             if len(line) == share:
@@ -99,7 +101,7 @@ class BatchFeed:
             if found >= limit:
                 break
             # Others had less than their share.
-            line = self._heads(db, batch, len(lines[place]) + limit - found)
+            line = self._heads(db, batch, len(lines[place]) + limit - found, suspects)
             found += len(line) - len(lines[place])
             lines[place] = line
         return [line for line in lines if line]
@@ -119,10 +121,18 @@ class BatchFeed:
         handled = batch.job_type in self._crew.handlers
         return batch.goes_on and handled and not batch.queue_paused
 
-    def _heads(self, db: sqlite3.Connection, batch: OpenBatch, limit: int) -> list[Job]:
+    def _heads(
+        self, db: sqlite3.Connection, batch: OpenBatch, limit: int, suspects: int
+    ) -> list[Job]:
+        """So many suspects may begin: others would only keep the batch's places from its rest."""
         places = batch.places
         most = limit if places is None else min(limit, places)
         line = batch_feed.heads(db, batch, most) if most > 0 else []
+        suspected = [head for head in line if head.rescue_count >= SUSPECT]
+        if len(suspected) > suspects:
+            first = suspected[:suspects]
+            rest = batch_feed.heads(db, batch, most - len(first), suspects=False)
+            line = sorted([*first, *rest], key=lambda head: head.id)
         if batch.status == BatchStatus.QUEUED:
             self._unstarted |= dict.fromkeys((head.id for head in line), batch)
         return line

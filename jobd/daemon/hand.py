@@ -85,13 +85,14 @@ class Hand:
             line_room = {name: left for name, left in queue_room.items() if left <= 0}
         heads = claims.heads(db, limit, line_room)
         free, buffer = self.room(leaving, monotonic)
+        suspect_runs = any(a.job.rescue_count >= SUSPECT for a in self.attempts.values())
         choice = choose(
-            feed.in_line(db, heads, limit),
+            feed.in_line(db, heads, limit, suspect_runs=suspect_runs),
             free=free,
             buffer=buffer,
             handled=self._crew.handlers,
             room=queue_room,
-            suspect_runs=any(a.job.rescue_count >= SUSPECT for a in self.attempts.values()),
+            suspect_runs=suspect_runs,
         )
         self._sets_aside, self._passes_over = bool(choice.without_handler), choice.passed_over
         if choice.without_handler:

@@ -3,6 +3,7 @@
 import sqlite3
 from typing import NamedTuple
 
+from jobd.core.claiming import SUSPECT
 from jobd.core.job import Job, jobs_of
 from jobd.store.batch_reading import IS_OPEN
 from jobd.store.claims import CLAIMABLE, HEAD, READ
@@ -83,6 +84,7 @@ _HEADS = f"""
     SELECT json_group_array(json_array({HEAD})) FROM (
         SELECT {READ} FROM job_queue
         WHERE {UNFED} AND batch_id = :batch AND id <= :sealed_up_to AND {CLAIMABLE}
+            AND (:suspects OR rescue_count < {SUSPECT})
         ORDER BY id LIMIT :limit
     ) AS head
 """
@@ -93,9 +95,13 @@ def open_batches(db: sqlite3.Connection) -> list[OpenBatch]:
     return [OpenBatch(*row) for row in db.execute(_OPEN).fetchall()]
 
 
-def heads(db: sqlite3.Connection, batch: OpenBatch, limit: int) -> list[Job]:
-    """The next items of a batch that may be claimed, in input order."""
-    values = {"batch": batch.id, "sealed_up_to": batch.sealed_up_to, "limit": limit}
+def heads(
+    db: sqlite3.Connection, batch: OpenBatch, limit: int, *, suspects: bool = True
+) -> list[Job]:
+    """The next items of a batch that may be claimed, in input order; or those of them that are no
+    suspects."""
+    values = {"batch": batch.id, "sealed_up_to": batch.sealed_up_to, "limit": limit,
+              "suspects": suspects}
     return jobs_of(db.execute(_HEADS, values).fetchone()[0])
 
 

@@ -87,6 +87,21 @@ def test_suspects_that_wait_for_each_other_hold_up_no_other(house: House) -> Non
     assert [span.job_id for span in house.spans() if span.ended is None] == suspects[:1]
 
 
+def test_suspects_of_a_batch_keep_its_places_from_no_other_item(house: House) -> None:
+    """While one runs elsewhere they wait; of themselves one runs, and the rest go on beside it."""
+    gate = house.gate("shut")
+    elsewhere = house.enqueue("gated", {"gate": "shut"}, priority=1)
+    house.queue.batch("b", "quick", [{}] * 8, concurrency=2)
+    with closing(sqlite3.connect(house.db, isolation_level=None)) as db:
+        db.execute("UPDATE job_queue SET rescue_count = 2 WHERE id <= 4")
+    daemon = house.start("--workers", "4")
+    daemon.wait_for_all("job.completed", range(5, 10))
+    assert [house.status(each) for each in range(1, 5)] == ["running", *["pending"] * 3]
+    gate.open()
+    daemon.wait_for_all("job.completed", [elsewhere, 2, 3, 4])
+    assert most_at_once([each for each in house.spans() if each.job_id in (1, 2, 3, 4)]) == 1
+
+
 def test_a_zombie_counts_towards_its_queues_limit(house: House) -> None:
     """As long as a thread is stuck, its place in the queue is taken; then the queue goes on."""
     house.handlers(HANDLERS)
