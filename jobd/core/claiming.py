@@ -51,9 +51,10 @@ def choose(
 
     `room` says how many more each limited queue may execute. The start of a buffered job is
     written a moment after it, so one that kills its daemon at once goes uncharged that time, but
-    never again: it is not `bufferable` after an attempt of which nothing is known. Of the suspects
-    only one runs at a time, so that one culprit cannot take innocent jobs to the bound; others are
-    passed over.
+    never again: it is not `bufferable` after an attempt of which nothing is known. Where it finds no
+    free worker nobody behind it is buffered, or brief jobs would overtake it without end. Of the
+    suspects only one runs at a time, so that one culprit cannot take innocent jobs to the bound;
+    others are passed over.
     """
     choice: Choice[Line] = Choice()
     left = dict(room)
@@ -62,17 +63,19 @@ def choose(
             choice.without_handler.append(head.id)
         elif left and left.get(head.queue, 1) <= 0:
             continue
-        elif free and not (suspect_runs and head.rescue_count >= SUSPECT):
+        elif suspect_runs and head.rescue_count >= SUSPECT:
+            choice.passed_over |= free > 0
+        elif free:
             choice.direct.append(head)
             free -= 1
             suspect_runs = suspect_runs or head.rescue_count >= SUSPECT
             _use(left, head.queue)
-        elif buffer and head.bufferable:
+        elif not head.bufferable:
+            buffer = 0
+        elif buffer:
             choice.buffered.append(head)
             buffer -= 1
             _use(left, head.queue)
-        elif free:
-            choice.passed_over = True
     return choice
 
 

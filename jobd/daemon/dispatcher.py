@@ -257,9 +257,9 @@ class Dispatcher:
         if self._next_due is not None and self._next_due <= now:
             self._look |= claims.promote_due(db, now) > 0
             self._next_due = next_due_at(db)
-        leaving = len(self._batch.ended)
+        leaving = self._batch.ended
         look = self._look or leaving or self._batch.orphans
-        if not look or self._hand.room(leaving, monotonic) == (0, 0):
+        if not look or self._hand.room(len(leaving), monotonic) == (0, 0):
             return Claimed()
         claimed, self._look = self._hand.claim(
             db, leaving, monotonic, self._feed, self._ledger.worker_id, now

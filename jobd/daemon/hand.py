@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from jobd.core.claiming import SUSPECT, choose
-from jobd.core.job import Claimed, EndedEarly, Isolation, StopReason
+from jobd.core.job import Claimed, EndedEarly, Isolation, Job, StopReason
 from jobd.core.lifecycle import LOSE, PARK, TIME_OUT
 from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.batch_feed import BatchFeed
@@ -21,6 +21,7 @@ from jobd.store import claims, daemons
 
 HELD_AT_MOST = 0.1
 LOOKED_AT_ONCE = 1_000
+REMEMBERED = 10_000
 
 
 class Hand:
@@ -36,6 +37,9 @@ class Hand:
         self._passes_over = False
         """It met suspects, which stay in line while one of them runs."""
         self._claimed: frozenset[int] = frozenset()
+        self._given_back: dict[int, int] = {}
+        """By job id the attempt that no worker took: it is known to have ended. Jobs that are
+        cancelled in line would stay for ever, so of very many all are forgotten."""
         self._pool = pool
         self._crew = crew
         self._buffer_room = BufferRoom()
@@ -65,7 +69,7 @@ class Hand:
     def claim(
         self,
         db: sqlite3.Connection,
-        leaving: int,
+        leaving: Sequence[Ended],
         monotonic: float,
         feed: BatchFeed,
         worker_id: str,
@@ -73,21 +77,22 @@ class Hand:
     ) -> tuple[Claimed, bool]:
         """Claim what there is room for once `leaving` attempts are put down; returns it, and
         whether another look is worth it."""
-        free, buffer = self.room(leaving, monotonic)
+        free, buffer = self.room(len(leaving), monotonic)
         queue_room = self._crew.queue_room(db)
         # While we look, workers may take about as many as ended before. Suspects may be passed
         # over, so look a little further still.
-        limit = free + min(buffer + leaving, AT_MOST) + 2 * self._pool.size
+        limit = free + min(buffer + len(leaving), AT_MOST) + 2 * self._pool.size
         line_room = queue_room
         if self._sets_aside or self._passes_over:
             limit = max(limit, LOOKED_AT_ONCE)
         if self._sets_aside:
             line_room = {name: left for name, left in queue_room.items() if left <= 0}
         heads = claims.heads(db, limit, line_room)
-        free, buffer = self.room(leaving, monotonic)
-        suspect_runs = any(a.job.rescue_count >= SUSPECT for a in self.attempts.values())
+        free, buffer = self.room(len(leaving), monotonic)
+        suspect_runs = self._suspect_runs(leaving)
+        line = feed.in_line(db, heads, limit, suspect_runs=suspect_runs)
         choice = choose(
-            feed.in_line(db, heads, limit, suspect_runs=suspect_runs),
+            map(self._known, line) if self._given_back else line,
             free=free,
             buffer=buffer,
             handled=self._crew.handlers,
@@ -100,8 +105,19 @@ class Hand:
         claimed = claims.claim(db, choice.direct, choice.buffered, worker_id, now)
         feed.claimed(db, claimed.jobs, now)
         self._claimed = frozenset(job.id for job in claimed.jobs)
+        for job_id in self._given_back.keys() & self._claimed:
+            del self._given_back[job_id]
         more = bool(choice.without_handler) or len(heads) >= limit or feed.has_more
         return claimed, more
+
+    def _suspect_runs(self, leaving: Sequence[Ended]) -> bool:
+        suspects = [each for each in self.attempts.values() if each.job.rescue_count >= SUSPECT]
+        return any(all(each.attempt is not suspect for each in leaving) for suspect in suspects)
+
+    def _known(self, head: Job) -> Job:
+        """The head; one that was given back may be buffered again, as it was before."""
+        never_began = self._given_back.get(head.id) == head.attempt - 1
+        return head._replace(bufferable=True) if never_began else head
 
     def take(self, db: sqlite3.Connection, claimed: Claimed, running: float) -> None:
         """Claimed jobs become attempts, and go to the workers."""
@@ -153,10 +169,13 @@ class Hand:
     def give_back(self, job_ids: Collection[int]) -> list[Ended]:
         """Take these out of the buffer, unless a worker was quicker."""
         given_back = []
+        if len(self._given_back) > REMEMBERED:
+            self._given_back.clear()
         for job_id in job_ids:
             attempt = self.buffered[job_id]
             if self._pool.inbox.take_back(attempt):
                 del self.buffered[job_id]
+                self._given_back[job_id] = attempt.job.attempt
                 given_back.append(Ended(attempt, EndedEarly(StopReason.STOP), 0.0))
         return given_back
 

@@ -68,12 +68,15 @@ STRANGERS = [Head(1, job_type="alien"), Head(2), Head(3, job_type="alien"), Head
         (STRANGERS, 2, 0, {}, False, ids([2, 4], [], [1, 3])),
         (STRANGERS, 0, 0, {}, False, ids([], [], [1, 3])),
         (STRANGERS, 9, 0, {"default": 0}, False, ids([], [], [1, 3])),
-        # nothing is known of what its last attempt has come to
-        (NOT_KNOWN, 0, 4, {}, False, ids([], [2, 4])),
-        (NOT_KNOWN, 1, 4, {}, False, ids([1], [2, 4])),
+        # nothing is known of what its last attempt has come to: it waits for a worker, they for it
+        (NOT_KNOWN, 0, 4, {}, False, ids([], [])),
+        (NOT_KNOWN, 1, 4, {}, False, ids([1], [2])),
+        (NOT_KNOWN, 3, 4, {}, False, ids([1, 2, 3], [4])),
         # nor one that lost its worker
-        (heads(1, 0, 1, 0), 0, 4, {}, False, ids([], [2, 4])),
-        (heads(1, 1, 0), 1, 4, {}, False, ids([1], [3])),
+        (heads(1, 0, 1, 0), 0, 4, {}, False, ids([], [])),
+        (heads(0, 1, 0), 0, 4, {}, False, ids([], [1])),
+        (heads(1, 1, 0), 1, 4, {}, False, ids([1], [])),
+        (heads(1, 1, 0), 2, 4, {}, False, ids([1, 2], [3])),
         (heads(1, 1, 1), 2, 4, {}, False, ids([1, 2], [])),
         # of the suspects only one runs at a time
         (heads(2, 2, 0), 3, 0, {}, False, ids([1, 3], [])),
@@ -81,8 +84,9 @@ STRANGERS = [Head(1, job_type="alien"), Head(2), Head(3, job_type="alien"), Head
         (heads(0, 2, 2), 3, 0, {}, False, ids([1, 2], [])),
         (heads(2, 0, 0), 3, 0, {}, True, ids([2, 3], [])),
         (heads(1, 2, 1), 3, 0, {}, True, ids([1, 3], [])),
-        # a suspect that does not fit stops no other one later
-        (heads(2, 0), 0, 1, {}, False, ids([], [2])),
+        # one that waits for another suspect keeps nobody, one that waits for a worker the buffer
+        (heads(2, 0), 0, 1, {}, True, ids([], [2])),
+        (heads(2, 0), 0, 1, {}, False, ids([], [])),
     ],
 )
 def test_what_is_chosen(

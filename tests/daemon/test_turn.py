@@ -156,6 +156,40 @@ def test_who_has_ended_amid_a_turn_holds_no_place_in_the_buffer(
     assert len(started(database)) == 1
 
 
+def test_a_job_that_is_given_back_loses_its_turn_to_no_later_one(
+    desk: Desk, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never began, so it may wait in the buffer again, while the one worker is not free."""
+    with jobd.Queue(path) as queue:
+        queue.enqueue_many([("noop", {})] * 20)
+    for job_id in (1, 2):
+        desk.dispatcher.turn(NOW)
+        begin(desk, desk.hand.attempts[job_id])
+        end(desk, desk.hand.attempts[job_id])
+    desk.dispatcher.turn(NOW)
+    begin(desk, desk.hand.attempts[3])
+    desk.dispatcher.turn(NOW)
+    waiting = list(desk.hand.buffered)
+    for number in (2, 3):
+        monkeypatch.setattr(desk.hand, "held_too_long", lambda _running: list(waiting))
+        desk.dispatcher.turn(NOW)
+        assert list(desk.hand.buffered) == waiting == [4, 5]
+        assert {each.job.attempt for each in desk.hand.buffered.values()} == {number}
+
+
+def test_a_suspect_begins_in_the_turn_in_which_another_ends(
+    desk: Desk, database: Database
+) -> None:
+    """It waits for that one alone, and for no next look."""
+    database.connection.execute("UPDATE job_queue SET rescue_count = 2")
+    desk.dispatcher.turn(NOW)
+    assert list(desk.hand.attempts) == [1]
+    begin(desk, desk.hand.attempts[1])
+    end(desk, desk.hand.attempts[1])
+    desk.dispatcher.turn(NOW)
+    assert list(desk.hand.attempts) == [2]
+
+
 def test_a_job_that_ended_makes_room_in_the_buffer_at_once(desk: Desk) -> None:
     """As many wait as were finished just now, and the next turn comes before they are used up."""
     desk.dispatcher.turn(NOW)

@@ -69,7 +69,7 @@ def test_a_claim_that_is_just_committed_is_known() -> None:
     pool: Any = SimpleNamespace(size=1, stuck_count=lambda: 0, hand_over=lambda _: None,
                                 wake=lambda _: None)
     hand = Hand(pool, crew)
-    claimed, _ = hand.claim(db, 0, 0.0, BatchFeed(crew), "1-aa", 2)
+    claimed, _ = hand.claim(db, [], 0.0, BatchFeed(crew), "1-aa", 2)
     before = hand.known()
     hand.take(db, claimed, 0.0)
     assert before == hand.known() == {job_id}
