@@ -51,10 +51,10 @@ def choose(
 
     `room` says how many more each limited queue may execute. The start of a buffered job is
     written a moment after it, so one that kills its daemon at once goes uncharged that time, but
-    never again: it is not `bufferable` after an attempt of which nothing is known. Where it finds no
-    free worker nobody behind it is buffered, or brief jobs would overtake it without end. Of the
-    suspects only one runs at a time, so that one culprit cannot take innocent jobs to the bound;
-    others are passed over.
+    never again: it is not `bufferable` after an attempt of which nothing is known. Where that one
+    finds no free worker nobody behind it is buffered, or brief jobs would overtake it without end.
+    Of the suspects only one runs at a time, so that one culprit cannot take innocent jobs to the
+    bound; others are passed over.
     """
     choice: Choice[Line] = Choice()
     left = dict(room)

@@ -43,7 +43,7 @@ class Facts:
     paused_by: str | None = None
     suspect: int | None = None
     """Where the job was lost with its daemon so often that it runs only while no other such job
-    does: the one that runs now."""
+    does: the one whose execution is not over."""
     workers: int = 0
     busy: int = 0
     batch: Record | None = None

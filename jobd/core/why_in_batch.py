@@ -3,8 +3,8 @@
 from jobd.core.facts import Explanation, Facts, Record, at, counted
 
 
-def why_in_batch(facts: Facts, lead: str) -> Explanation | None:
-    """What its batch has against running this item; None when that is only its turn."""
+def why_not_at_all(facts: Facts, lead: str) -> Explanation | None:
+    """What its batch has against running this item at any time; None when there is nothing."""
     batch = facts.batch
     if batch is None:
         return None
@@ -17,12 +17,19 @@ def why_in_batch(facts: Facts, lead: str) -> Explanation | None:
         by = f" by {batch['paused_by']}" if batch["paused_by"] else ""
         when = f" at {at(facts, batch['paused_at'])}" if batch["paused_at"] else ""
         return _answer(lead, batch, f"The batch was paused{by}{when}.", f"jobd batch resume {name}")
-    elif _is_full(batch):
-        limit = batch["concurrent_processing"]
-        text = f"The batch runs {counted(limit, 'item')} at once, and so many run; {turn(batch)}."
     else:
         return None
     return _answer(lead, batch, text, f"jobd batch show {name}")
+
+
+def why_not_yet(facts: Facts, lead: str) -> Explanation | None:
+    """Whether so many items of its batch run as may; None when they do not."""
+    batch = facts.batch
+    if batch is None or not _is_full(batch):
+        return None
+    limit = batch["concurrent_processing"]
+    text = f"The batch runs {counted(limit, 'item')} at once, and so many run; {turn(batch)}."
+    return _answer(lead, batch, text, f"jobd batch show {batch['name']}")
 
 
 def turn(batch: Record) -> str:

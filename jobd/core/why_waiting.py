@@ -14,7 +14,7 @@ from jobd.core.facts import (
 from jobd.core.lifecycle import FailureType
 from jobd.core.names import nearest
 from jobd.core.problem import lasted
-from jobd.core.why_in_batch import turn, why_in_batch
+from jobd.core.why_in_batch import turn, why_not_at_all, why_not_yet
 from jobd.errors import CONFIGURATION
 
 TAKEN_WITHIN = 0.6
@@ -74,13 +74,16 @@ def _blocked(facts: Facts, lead: str) -> Explanation:
         return Explanation(f"{lead} {_no_handler(facts)}", "jobd check")
     if facts.paused_at is not None:
         return Explanation(f"{lead} {_paused(facts)}", f"jobd queue resume {queue}")
+    never = why_not_at_all(facts, lead)
+    if never is not None:
+        return never
     if _is_later(facts):
         return _in_time(facts, lead)
     if facts.concurrency is not None and len(facts.executing) >= facts.concurrency:
         return Explanation(f"{lead} {_full(facts)}", f"jobd explain {facts.executing[0]}")
-    in_batch = why_in_batch(facts, lead)
-    if in_batch is not None:
-        return in_batch
+    batch_full = why_not_yet(facts, lead)
+    if batch_full is not None:
+        return batch_full
     if facts.suspect is not None:
         return Explanation(f"{lead} {_suspected(facts)}", f"jobd explain {facts.suspect}")
     if facts.workers and facts.busy >= facts.workers:
@@ -135,9 +138,9 @@ def _full(facts: Facts) -> str:
 
 def _suspected(facts: Facts) -> str:
     return (
-        f"It was lost with its daemon {facts.job['rescue_count']} times, as was job "
-        f"{facts.suspect}, which runs now: of such jobs only one runs at a time, so that the one "
-        "which ends daemons takes no other with it."
+        f"It was lost with its daemon {facts.job['rescue_count']} times, and so was job "
+        f"{facts.suspect}, whose execution is not over: of such jobs only one runs at a time, so "
+        "that the one which ends daemons takes no other with it."
     )
 
 

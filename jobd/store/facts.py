@@ -54,7 +54,7 @@ def facts(
             handled=handler is not None,
             job_types=tuple(types),
             ahead=_ahead(db, found),
-            executing=_executing(db, found),
+            executing=_executing(db, found, max(HOLDERS, queue["concurrency"] or 0)),
             concurrency=queue["concurrency"],
             paused_at=queue["paused_at"],
             paused_by=queue["paused_by"],
@@ -100,12 +100,12 @@ def _ahead(db: sqlite3.Connection, found: Record) -> int:
     )
 
 
-def _executing(db: sqlite3.Connection, found: Record) -> list[int]:
+def _executing(db: sqlite3.Connection, found: Record, most: int) -> list[int]:
     """Jobs of the same queue whose execution is not over: they count towards its limit."""
     rows = db.execute(
-        f"""SELECT id FROM job_queue WHERE execution_over = 0 AND queue = :queue AND id <> :id
-        ORDER BY id LIMIT {HOLDERS}""",
-        found,
+        """SELECT id FROM job_queue WHERE execution_over = 0 AND queue = :queue AND id <> :id
+        ORDER BY id LIMIT :most""",
+        {**found, "most": most},
     ).fetchall()
     return [job_id for (job_id,) in rows]
 

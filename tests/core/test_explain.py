@@ -107,7 +107,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], str]] = [
     ("pending, overlooked", PENDING, {"overlooked": True},
      ["ready for 1 min", "does not take it"], "jobd wait 17"),
     ("pending, another suspect runs", {"rescue_count": 2}, {"suspect": 7, "busy": 4},
-     ["lost with its daemon 2 times, as was job 7, which runs now"], "jobd explain 7"),
+     ["lost with its daemon 2 times, and so was job 7, whose execution is not over"],
+     "jobd explain 7"),
     ("pending, all busy", PENDING, {"busy": 4}, ["All 4 workers are busy"], "jobd workers"),
     ("pending, the one worker busy", PENDING, {"workers": 1, "busy": 1},
      ["The one worker is busy"], "jobd workers"),
@@ -116,6 +117,16 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], str]] = [
     ("pending, batch paused", ITEM, {"batch": BATCH | {
         "status": "paused", "paused_by": "ann", "paused_at": NOW - MINUTE}},
      ["The batch was paused by ann", "1 min ago"], "jobd batch resume films"),
+    ("pending, batch paused, later", ITEM | LATER, {"batch": BATCH | {"status": "paused"}},
+     ["The batch was paused"], "jobd batch resume films"),
+    ("pending, batch paused, queue full", ITEM, {
+        "batch": BATCH | {"status": "paused"}, "concurrency": 1, "executing": [7]},
+     ["The batch was paused"], "jobd batch resume films"),
+    ("pending, not sealed, queue full", ITEM, {
+        "batch": BATCH | {"sealed_up_to": 4}, "concurrency": 1, "executing": [7]},
+     ["runs once all of them are in"], "jobd batch show films"),
+    ("retrying, batch full, later", RETRYING | ITEM, {
+        "batch": BATCH | {"concurrent_processing": 2}}, ["Retry 2 is due"], "jobd retry 17"),
     ("pending, batch full", ITEM, {"batch": BATCH | {"concurrent_processing": 2}},
      ["runs 2 items at once, and so many run; 6 items of its batch are before it"],
      "jobd batch show films"),

@@ -79,6 +79,16 @@ def test_executing_jobs_of_the_queue_are_named(database: Database) -> None:
     assert list(known(database, first).executing) == [second]
 
 
+def test_all_that_a_large_limit_counts_are_found(database: Database) -> None:
+    """Else a full queue would look as if it had room."""
+    holders = [add(database, queue="media") for _ in range(102)]
+    with database.transaction() as db:
+        daemons.register(db, DAEMON, (), {"media": 102}, NOW)
+        assert len(claim_ids(db, holders, [], "d1", NOW)) == 102
+    found = known(database, add(database, queue="media"))
+    assert (len(found.executing), found.concurrency) == (102, 102)
+
+
 def test_the_suspect_that_runs_is_what_another_one_waits_for(database: Database) -> None:
     """Only of the newest daemon: what a dead one left running keeps nobody waiting."""
     runs, left, waits, innocent = (add(database) for _ in range(4))
