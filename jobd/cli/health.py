@@ -13,7 +13,7 @@ from jobd.cli.outlets import outlet_problems
 from jobd.cli.table import print_json, printable
 from jobd.core.findings import Level, disk
 from jobd.core.health import Health, HealthFacts, judge
-from jobd.core.presence import Presence
+from jobd.core.presence import Presence, Said
 from jobd.core.problem import Problem, State, worst
 from jobd.errors import (
     DONE,
@@ -116,7 +116,7 @@ def _of_outlets(found: Settings, facts: HealthFacts) -> Iterator[Problem]:
     """Alerts and measurements that reach nobody, and no room to write."""
     place = found.db.parent
     space = disk(sizes.disk_free(place), examination.inodes_free(place), 0)
-    if space.level is Level.FAIL:
+    if space.level is Level.FAIL and facts.presence.said != Said.NO_SPACE:
         yield Problem(State.DEGRADED, "disk_space",
                       f"The disk is full: {space.message} in {place}.", "jobd doctor")
     daemon = facts.daemon

@@ -18,7 +18,7 @@ from jobd.cli.terminal import (
 from jobd.cli.top_layout import Cell, Line, Section, ending, painted, words, wrapped
 from jobd.core.durations import age
 from jobd.core.health import at_work
-from jobd.core.presence import Presence, stands_still
+from jobd.core.presence import Presence, of_itself, stands_still
 from jobd.core.problem import lasted
 from jobd.core.pulse import ASCII_BARS, BARS, Beat, course, rates, share, sparkline
 from jobd.store.live import COUNTED, Live
@@ -76,7 +76,7 @@ def _head(moment: Moment, columns: int, look: Look) -> Iterator[Line]:
     room = columns - 2 - sum(width_of(text) for text, _ in line)
     path = ending(look.safe(moment.database), room, look)
     yield [*line, (f"  {path}", DIM)] if room >= LEAST_PATH else line
-    for each in still:
+    for each in [*still, *of_itself(moment.seen)]:
         yield [(f"{each.next_command}  ", BOLD), *words(f" {each.text}", RED)]
     if moment.trouble:
         yield words(moment.trouble, RED)

@@ -129,9 +129,9 @@ def disk(free: int | None, inodes: int | None, size: int) -> Finding:
     if free is None:
         return warn("disk space", "the system does not say how much is free")
     text = f"{free // MIB} MiB free"
-    mend = "free some space; `jobd prune` deletes old jobs"
     if free < NO_SPACE:
-        return fail("disk space", text, mend)
+        return fail("disk space", text, "move or delete other files: `jobd prune` needs some space")
+    mend = "free some space; `jobd prune` deletes old jobs"
     if free < max(LITTLE_SPACE, size):
         return warn("disk space", f"{text}, and the database has {size // MIB} MiB", mend)
     if inodes is not None and 0 < inodes < FEW_INODES:

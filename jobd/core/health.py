@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobd.core.lifecycle import JobStatus
-from jobd.core.presence import Presence, is_locked_out, of_daemon
+from jobd.core.presence import Presence, is_locked_out, of_daemon, of_itself
 from jobd.core.problem import Problem, State, counted, lasted
 from jobd.core.worker_health import HealthStatus
 
@@ -67,7 +67,7 @@ def judge(facts: HealthFacts) -> Health:
     problems = [*of_daemon(facts.presence, facts.daemon, facts.now)]
     if all(each.state is not State.DOWN for each in problems):
         problems += _of_workers(facts)
-    problems += is_locked_out(facts.presence)
+    problems += [*is_locked_out(facts.presence), *of_itself(facts.presence)]
     problems += [*_of_zombies(facts), *_of_heads(facts), *_of_rest(facts)]
     return Health(problems, _about(facts))
 

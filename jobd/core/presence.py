@@ -35,6 +35,13 @@ _HALTED: Mapping[Halt, str] = {
 }
 
 
+class Said(StrEnum):
+    """What a daemon says of itself, in the file of its lock: for that it needs no transaction."""
+
+    STOPPING = "stopping"
+    NO_SPACE = "waits for disk space"
+
+
 class Holder(NamedTuple):
     """A process that holds a lock, by its pid as we see it, and what it was started as."""
 
@@ -53,7 +60,7 @@ class Presence(NamedTuple):
     of life, `writer` another process that has held the database's write lock for long, and
     `last_words` how the last daemon ended, where none is there and that one said so, and `unit`
     the service that it was. `lock_lost` is one that works, while its lock's file was removed or
-    replaced.
+    replaced. `said` is what it says of itself, if anything.
     """
 
     alive: bool = False
@@ -66,6 +73,7 @@ class Presence(NamedTuple):
     last_words: str = ""
     unit: str = ""
     lock_lost: bool = False
+    said: str = ""
 
     @property
     def known_as(self) -> int | None:
@@ -119,9 +127,27 @@ def is_locked_out(seen: Presence) -> Iterator[Problem]:
         )
 
 
+def of_itself(seen: Presence) -> Iterator[Problem]:
+    """What the daemon says keeps it from taking jobs."""
+    if seen.said == Said.STOPPING:
+        yield Problem(
+            State.DEGRADED, "stopping",
+            f"The daemon, pid {seen.known_as}, is stopping: it takes no more jobs and waits for "
+            "those that run; the next daemon takes the others.", "jobd workers",
+        )
+    elif seen.said == Said.NO_SPACE:
+        yield Problem(
+            State.DEGRADED, "disk_space",
+            f"The daemon, pid {seen.known_as}, finds no space on the disk of its database, and "
+            "until there is some it can neither take jobs nor write how they end. Nothing is "
+            "lost meanwhile, and it goes on by itself.", "jobd doctor",
+        )
+
+
 def troubles(seen: Presence, daemon: Mapping[str, Any] | None) -> list[Problem]:
     """What keeps the daemon from working, though it lives."""
-    return [*stands_still(seen, daemon), *is_locked_out(seen), *_has_not_begun(seen, daemon)]
+    return [*stands_still(seen, daemon), *is_locked_out(seen), *of_itself(seen),
+            *_has_not_begun(seen, daemon)]
 
 
 def _has_not_begun(seen: Presence, daemon: Mapping[str, Any] | None) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from jobd.store.kernel_locks import write_lock_holder
 
 EVERY_MINUTE = 60.0
 LOCKED_AFTER = 1.0
+DISK_SPACE = "disk space"
 
 _LEVELS: Mapping[JobStatus, str] = {
     JobStatus.RETRYING: "warning",
@@ -75,7 +76,7 @@ class Report:
                              holder_pid=write_lock_holder(path))
 
     def disk_full(self, error: str, monotonic: float) -> None:
-        self.waits_for = "disk space"
+        self.waits_for = DISK_SPACE
         if self._may_say("store.full", monotonic):
             self.log.error("store.full", error=error)
 

@@ -8,14 +8,15 @@ A sign of life is given only while the dispatcher and every sweep come round. Th
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobd.core.presence import SIGN_EVERY
+from jobd.core.presence import SIGN_EVERY, Said
 from jobd.daemon.dispatcher import Dispatcher
 from jobd.daemon.patrol import Patrol
 from jobd.daemon.pulse import Pulse
-from jobd.daemon.report import Report
+from jobd.daemon.report import DISK_SPACE, Report
 from jobd.daemon.sweeper import Sweeper
 from jobd.daemon.systemd import Systemd
 from jobd.daemon.worker import WorkerPool
+from jobd.store.daemon_lock import say
 from jobd.store.presence import give_sign
 
 SIGNS = 6
@@ -44,10 +45,12 @@ class Vitals:
         self._last_shown = float("-inf")
         self._last_sign = 0.0
         self._last_need = 0.0
+        self._said = ""
 
     def look(self, now: float) -> None:
         """Tell how it is; `now` is monotonic, as everywhere here."""
         self._systemd.status(self._line())
+        self._say(Said.NO_SPACE if self._report.waits_for == DISK_SPACE else "")
         self._pulse.beat()
         self._live(now)
 
@@ -62,6 +65,7 @@ class Vitals:
 
     def look_while_stopping(self, now: float, left: float) -> None:
         """Tell who is waited for, `left` seconds at most, and that it is not stuck."""
+        self._say(Said.STOPPING)
         self._pulse.beat()
         self._live(now)
         if now - self._last_need >= SAID_AGAIN_EVERY:
@@ -85,6 +89,11 @@ class Vitals:
         if not self.laggards(now, interval / 3):
             self._last_sign = now
             self._systemd.alive()
+
+    def _say(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            say(self._database, text)
 
     def _line(self) -> str:
         counts = [

@@ -88,6 +88,26 @@ def is_held(database: Path) -> tuple[bool, int | None]:
         os.close(descriptor)
 
 
+def say(database: Path, text: str) -> None:
+    """Write behind our pid, in the lock's file, what we are about; not into another's file."""
+    path = lock_path(database)
+    with contextlib.suppress(OSError):
+        if _read_pid(path) != os.getpid():
+            return
+        with path.open("r+b", buffering=0) as file:
+            # Cut only afterwards: on a full disk the room that it has is all there is.
+            file.write(f"{os.getpid()}\n{text}\n".encode())
+            file.truncate()
+
+
+def said(database: Path) -> str:
+    """What the holder says of itself; whether anybody holds the lock is for `is_held` to say."""
+    try:
+        return lock_path(database).read_text(errors="replace").partition("\n")[2].strip()
+    except OSError:
+        return ""
+
+
 def _made(path: Path) -> int:
     try:
         return create_file(path)
@@ -126,7 +146,7 @@ def _lock(descriptor: int, how: int) -> bool:
 
 def _read_pid(path: Path) -> int | None:
     try:
-        return int(path.read_text().strip())
+        return int(path.read_text().partition("\n")[0])
     except (OSError, ValueError):
         return None
 

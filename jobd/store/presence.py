@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jobd import clock
 from jobd.core.presence import Halt, Holder, Presence
-from jobd.store.daemon_lock import is_held, lock_path
+from jobd.store.daemon_lock import is_held, lock_path, said
 from jobd.store.in_force import last_unit, last_words
 from jobd.store.kernel_locks import LIST, flocks, holder, write_lock_holder
 
@@ -38,7 +38,8 @@ def presence(database: Path, now: int) -> Presence:
         return Presence(last_words=last_words(database), unit=last_unit(database))
     halt, waker = (None, None) if here is None else _halted(here)
     silent = None if lost else silent_ms(database, now)
-    return Presence(True, pid, here, halt, waker, silent, lock_lost=lost)
+    about = "" if lost else said(database)
+    return Presence(True, pid, here, halt, waker, silent, lock_lost=lost, said=about)
 
 
 def with_writer(seen: Presence, db: sqlite3.Connection, database: Path) -> Presence:

@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from tests.daemon.harness import House, overlaps
+from tests.daemon.villain import until
 
 HANDLERS = """
 @job("finishes_soon")
@@ -118,6 +119,22 @@ def test_a_second_signal_skips_the_grace(stopping: House) -> None:
     assert daemon.exit_status(deadline=5) == 0
     assert daemon.wait_for("daemon.drained")["left_running"] == [job_id]
     assert stopping.job(job_id)["stop_requested_at"] is not None
+
+
+def test_a_daemon_that_stops_is_no_excuse_for_a_job_that_waits(stopping: House) -> None:
+    """Whoever asks is told that it claims no more, and whom it waits for."""
+    stopping.gate("shut")
+    daemon = stopping.start("--workers", "2", timing__shutdown_grace="60s")
+    daemon.wait_for("job.logged", job_id=stopping.enqueue("stuck", {"gate": "shut"}))
+    daemon.signal(signal.SIGTERM)
+    waits = str(stopping.enqueue("quick"))
+    until(lambda: "is stopping" in stopping.cli_json("explain", waits)["text"])
+    assert [each["cause"] for each in stopping.cli_json("health", expect=1)["problems"]] == \
+        ["stopping"]
+    assert "is stopping" in stopping.cli("top", "--once")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.exit_status(deadline=5) == 0
+    assert "is stopping" not in stopping.cli_json("explain", waits)["text"]
 
 
 def test_two_signals_at_once_are_two_signals(stopping: House) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jobd.store.daemon_lock import DaemonLock, is_held
+from jobd.store.daemon_lock import DaemonLock, is_held, said, say
 
 HOLD = """
 import sys
@@ -32,6 +32,22 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
     assert is_held(tmp_path / "jobd.db") == (False, None)
     assert second.acquire(blocking=True)
     second.release()
+
+
+def test_what_the_holder_says_stands_behind_its_pid(tmp_path: Path) -> None:
+    """As long as it is said; nobody says anything in another's place."""
+    path = tmp_path / "jobd.db"
+    say(path, "nobody is here")
+    assert not (tmp_path / "jobd.db.daemon").exists()
+    lock = DaemonLock(path)
+    lock.acquire(blocking=False)
+    for text in ("waits for disk space", "stopping", ""):
+        say(path, text)
+        assert (said(path), is_held(path)) == (text, (True, os.getpid()))
+    (tmp_path / "jobd.db.daemon").write_text("1\n")
+    say(path, "I am another")
+    assert said(path) == ""
+    lock.release()
 
 
 def test_the_file_has_a_tight_mode(tmp_path: Path) -> None:

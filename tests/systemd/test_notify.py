@@ -187,6 +187,8 @@ def test_a_full_disk_is_named_and_is_no_hang(small_disk: House, listener: Listen
     gate.open()
     full = listener.wait(STATUS="; waits for disk space")
     beats(daemon, WATCHDOG / 2)
+    told = small_disk.cli_json("status")["problems"]
+    assert [each["cause"] for each in told] == ["disk_space"]
     assert len(listener.signs(full)) >= 2
     filler.unlink()
     daemon.wait_for_all("job.completed", ids)
