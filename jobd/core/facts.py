@@ -8,6 +8,7 @@ from jobd.clock import iso
 from jobd.core.durations import age, format_duration
 from jobd.core.lifecycle import JobStatus
 from jobd.core.problem import Problem
+from jobd.core.worker_health import HealthStatus
 
 Record = Mapping[str, Any]
 
@@ -46,6 +47,8 @@ class Facts:
     does: the one whose execution is not over."""
     workers: int = 0
     busy: int = 0
+    worker_health: str = HealthStatus.NORMAL
+    """That of the worker which the job is with."""
     batch: Record | None = None
     """The batch of an item, with its `position`, how many items stand `before` it (up to 10,000),
     and how many are `executing`."""

@@ -7,17 +7,11 @@ from typing import Any
 from jobd.core.lifecycle import JobStatus
 from jobd.core.presence import Presence, is_locked_out, of_daemon, of_itself
 from jobd.core.problem import Problem, State, counted, lasted
-from jobd.core.worker_health import HealthStatus
+from jobd.core.worker_health import NOT_WELL, HealthStatus
 
 TYPES_NAMED = 5
 IN_THE_POOL = (None, JobStatus.RUNNING, JobStatus.TIMEOUT)
 """Statuses of a worker's job, or none, in which the worker still is one of the pool's."""
-
-_NOT_WELL: Mapping[str, str] = {
-    HealthStatus.POTENTIALLY_STUCK:
-        "may be stuck: it was told to stop and has not yet, or it reports no progress",
-    HealthStatus.UNHEALTHY: "does not stop: it still executes after timing.kill_grace",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +77,7 @@ def worker_problem(name: str, status: str, job_id: int | None) -> Problem:
     """A worker that is not well, and the job that holds it."""
     on = "" if job_id is None else f" on job {job_id}"
     command = None if job_id is None else f"jobd explain {job_id}"
-    what = _NOT_WELL.get(status, f"is {status}")
+    what = NOT_WELL.get(status, f"is {status}")
     return Problem(State.DEGRADED, f"{status}_worker", f"{name}{on} {what}.", command)
 
 

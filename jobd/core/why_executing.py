@@ -4,6 +4,7 @@ from jobd.core.durations import format_duration
 from jobd.core.facts import Explanation, Facts, asked_by, at, named, since
 from jobd.core.problem import Problem
 from jobd.core.why_waiting import no_daemon
+from jobd.core.worker_health import NOT_WELL, HealthStatus
 
 _REQUESTS = (
     ("cancel_requested_at", "cancel", "Its cancellation was asked for{by}; it becomes cancelled"),
@@ -26,6 +27,9 @@ def why_running(facts: Facts) -> Explanation:
     text = f"{_runs(facts)}{_progress(facts)}{_deadline(facts)}"
     if asked:
         return Explanation(f"{text}{asked}", f"jobd wait {facts.id}")
+    if facts.worker_health != HealthStatus.NORMAL:
+        return Explanation(f"{text} Its worker {NOT_WELL[facts.worker_health]}.",
+                           f"jobd logs {facts.id}")
     return Explanation(f"{text} Nothing is wrong: it ends when its handler does.",
                        f"jobd wait {facts.id}")
 

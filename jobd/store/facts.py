@@ -1,6 +1,7 @@
 """Reading all that an explanation of one job needs, in one snapshot."""
 
 import sqlite3
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from jobd.core.presence import Presence, troubles
 from jobd.core.problem import Problem
 from jobd.core.retry import Policy, retry_limit
 from jobd.core.why_in_batch import COUNTED
+from jobd.core.worker_health import HealthStatus
 from jobd.store.overview import daemons, job_types, workers
 from jobd.store.reading import Record, actions, attempts, job, progress, records, snapshot
 from jobd.store.verbs import UNFED
@@ -42,6 +44,7 @@ def facts(
         handler = types.get(found["job_type"])
         queue = _queue(db, found["queue"])
         daemon = next(iter(daemons(db)), None)
+        pool = workers(db)
         return Facts(
             now=now,
             job=found,
@@ -59,8 +62,9 @@ def facts(
             paused_at=queue["paused_at"],
             paused_by=queue["paused_by"],
             suspect=_suspect(db, found, daemon),
-            workers=sum(each["job_status"] in IN_THE_POOL for each in workers(db)),
+            workers=sum(each["job_status"] in IN_THE_POOL for each in pool),
             busy=_busy(db),
+            worker_health=_worker_health(pool, job_id),
             batch=_batch(db, found),
             attempts=attempts(db, job_id),
             actions=actions(db, job_id),
@@ -129,6 +133,11 @@ def _busy(db: sqlite3.Connection) -> int:
         """SELECT count(*) FROM job_queue
         WHERE execution_over = 0 AND status IN ('running', 'timeout')""",
     )
+
+
+def _worker_health(pool: Sequence[Record], job_id: int) -> str:
+    found = (each["health_status"] for each in pool if each["job_id"] == job_id)
+    return next(found, HealthStatus.NORMAL)
 
 
 def _batch(db: sqlite3.Connection, found: Record) -> Record | None:

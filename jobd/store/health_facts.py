@@ -4,6 +4,7 @@ import sqlite3
 
 from jobd.core.health import HealthFacts
 from jobd.core.presence import Presence
+from jobd.store.batch_reading import IS_OPEN
 from jobd.store.claims import next_in_line
 from jobd.store.overview import at_work, daemons, dead_letters, workers
 from jobd.store.reading import MANY, records, snapshot
@@ -17,10 +18,15 @@ _ZOMBIES = f"""
 """
 
 _WITHOUT_HANDLER = f"""
-    SELECT job_type, count(*) FROM (
-        SELECT job_type FROM job_queue
-        WHERE {WITHOUT_HANDLER} LIMIT {COUNTED}
-    ) GROUP BY job_type ORDER BY count(*) DESC
+    SELECT job_type, sum(number) FROM (
+        SELECT job_type, count(*) AS number FROM (
+            SELECT job_type FROM job_queue WHERE {WITHOUT_HANDLER} LIMIT {COUNTED}
+        ) GROUP BY job_type
+        UNION ALL
+        SELECT job_type, total_items - completed_items - cancelled_items FROM batch_jobs
+        WHERE {IS_OPEN} AND job_type NOT IN (SELECT name FROM job_types)
+            AND EXISTS (SELECT 1 FROM job_types)
+    ) GROUP BY job_type ORDER BY sum(number) DESC
 """
 
 _UNFINISHED = """

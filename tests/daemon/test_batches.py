@@ -123,6 +123,16 @@ def test_the_beat_of_the_pool_counts_what_is_left_of_batches(house: House) -> No
     daemon.wait_for("pool.health", after=finished(daemon, batch), batch_items=0)
 
 
+def test_items_that_no_handler_waits_for_are_told_with_other_jobs(house: House) -> None:
+    """They are claimed by what their batch says, and looked for there."""
+    house.enqueue("nosuch")
+    house.queue.batch("b", "nosuch", [{}] * 3)
+    house.start().wait_ready()
+    (problem,) = house.cli_json("health", expect=1)["problems"]
+    assert problem["cause"] == "without_handler"
+    assert "4 jobs of type nosuch wait" in problem["text"]
+
+
 def test_failed_items_stop_their_batch(house: House) -> None:
     """The items that wait are cancelled, the batch ends as failed, and may be run again."""
     batch = house.queue.batch("b", "picky", ({"n": n} for n in range(1, 2_001)), stop_after=5,

@@ -12,6 +12,7 @@ from jobd.core.job import AttemptOutcome, Settlement
 from jobd.core.lifecycle import FailureType, Request
 from jobd.core.new_job import NewJob
 from jobd.core.presence import Presence
+from jobd.core.worker_health import HealthStatus
 from jobd.store import daemons, outcomes, requests
 from jobd.store.connection import Database
 from jobd.store.enqueue import enqueue
@@ -77,6 +78,23 @@ def test_executing_jobs_of_the_queue_are_named(database: Database) -> None:
     found = known(database, mine)
     assert (list(found.executing), found.concurrency) == ([first, second], 2)
     assert list(known(database, first).executing) == [second]
+
+
+def test_a_job_has_the_health_of_the_worker_that_it_is_with(database: Database) -> None:
+    """Of the one that runs it, and of the one that it has got stuck in."""
+    runs, stuck, waits = (add(database) for _ in range(3))
+    register(database)
+    claim(database, runs)
+    claim(database, stuck)
+    states = [
+        daemons.WorkerState("JobWorker-1", HealthStatus.POTENTIALLY_STUCK, job_id=runs, attempt=1),
+        daemons.WorkerState("JobWorker-2", HealthStatus.UNHEALTHY, job_id=stuck, attempt=1,
+                            stuck_job_id=stuck),
+    ]
+    with database.transaction() as db:
+        daemons.show_workers(db, DAEMON, states, NOW)
+    found = [known(database, job_id).worker_health for job_id in (runs, stuck, waits)]
+    assert found == ["potentially_stuck", "unhealthy", "normal"]
 
 
 def test_all_that_a_large_limit_counts_are_found(database: Database) -> None:
