@@ -25,7 +25,11 @@ def create_file(path: Path) -> int:
 
 
 def write_atomically(path: Path, text: str, mode: int) -> None:
-    """Put `text` at `path`: a reader sees what was there, or all of it."""
+    """Put `text` at `path`: a reader sees what was there, or all of it.
+
+    Raises:
+        OSError: with the name of a file, also where the system names none, as on a full disk.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
@@ -34,8 +38,10 @@ def write_atomically(path: Path, text: str, mode: int) -> None:
             os.fchmod(descriptor, mode)
             file.write(text)
         part.rename(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
 
 

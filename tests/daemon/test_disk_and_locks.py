@@ -67,6 +67,16 @@ def test_a_full_disk_is_waited_out(small_disk: House) -> None:
     assert [tuple(row) for row in small_disk.rows("PRAGMA integrity_check")] == [("ok",)]
 
 
+def test_on_a_full_disk_the_file_that_cannot_be_written_is_named(small_disk: House) -> None:
+    """The system names none when a write finds no room."""
+    daemon = small_disk.start(metrics__interval="1s")
+    filler = fill(small_disk.db.parent)
+    failed = daemon.wait_for("metrics.failed")
+    assert failed["file"] == f"{small_disk.db}.metrics"
+    filler.unlink()
+    assert daemon.stop() == 0
+
+
 def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: House) -> None:
     """A stop does not wait for room for ever; what could not be stored runs again later."""
     gate = small_disk.gate("shut")
