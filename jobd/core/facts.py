@@ -28,6 +28,8 @@ class Facts:
     """How the last daemon ended, where none is active."""
     starter: str = "jobd run"
     """What would start one, if nothing stands in the way."""
+    restarter: str = "systemctl restart jobd"
+    """What would end the active one, so that another takes its place."""
     overlooked: bool = False
     """Whether it was next, and a moment later still is."""
     obstacle: Problem | None = None

@@ -59,8 +59,8 @@ class Presence(NamedTuple):
     tells, `waker` the command that lets a halted one go on, `silent_ms` the age of its last sign
     of life, `writer` another process that has held the database's write lock for long, and
     `last_words` how the last daemon ended, where none is there and that one said so, and `unit`
-    the service that it was. `lock_lost` is one that works, while its lock's file was removed or
-    replaced. `said` is what it says of itself, if anything.
+    the service that it is or was. `lock_lost` is one that works, while its lock's file was removed
+    or replaced. `said` is what it says of itself, if anything.
     """
 
     alive: bool = False
@@ -84,6 +84,12 @@ class Presence(NamedTuple):
     def start(self) -> str:
         """What to type so that a daemon runs."""
         return systemctl("start", self.unit) or "jobd run"
+
+    @property
+    def restart(self) -> str:
+        """What to type so that this daemon makes room for another; one that a person has started
+        he has to start again."""
+        return systemctl("restart", self.unit) or f"kill {self.known_as}"
 
     def is_of(self, daemon: Mapping[str, Any] | None) -> bool:
         """Whether the lock is held by the daemon of this row, which has begun to work."""

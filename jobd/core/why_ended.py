@@ -87,4 +87,4 @@ def _still_executing(facts: Facts, lead: str) -> Explanation:
     if facts.trouble is not None:
         return Explanation(f"{lead} {text}. {facts.trouble.text}", facts.trouble.next_command)
     return Explanation(f"{lead} {text}: restart the daemon, which proves the execution over.",
-                       "systemctl restart jobd")
+                       facts.restarter)

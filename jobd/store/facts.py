@@ -53,6 +53,7 @@ def facts(
             trouble=next(iter(troubles(seen, daemon)), None),
             last_words=seen.last_words,
             starter=seen.start,
+            restarter=seen.restart,
             obstacle=obstacle,
             handled=handler is not None,
             job_types=tuple(types),

@@ -39,7 +39,8 @@ def presence(database: Path, now: int) -> Presence:
     halt, waker = (None, None) if here is None else _halted(here)
     silent = None if lost else silent_ms(database, now)
     about = "" if lost else said(database)
-    return Presence(True, pid, here, halt, waker, silent, lock_lost=lost, said=about)
+    return Presence(True, pid, here, halt, waker, silent, lock_lost=lost, said=about,
+                    unit=last_unit(database))
 
 
 def with_writer(seen: Presence, db: sqlite3.Connection, database: Path) -> Presence:

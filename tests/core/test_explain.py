@@ -205,6 +205,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], str]] = [
       "Its last failure: network: connection refused. 4 attempts were made."], "jobd retry 17"),
     ("dead_letter, still executing", DEAD | {"execution_over": 0}, {},
      ["may still be executing", "restart the daemon"], "systemctl restart jobd"),
+    ("dead_letter, still executing, started by hand", DEAD | {"execution_over": 0},
+     {"restarter": "kill 4711"}, ["restart the daemon"], "kill 4711"),
     ("dead_letter, still executing, daemon down", DEAD | {"execution_over": 0}, DOWN,
      ["may still be executing", "No daemon is active"], "jobd run"),
     ("dead_letter, key taken", DEAD, {"key_holder": 23},

@@ -21,6 +21,13 @@ def test_a_service_is_started_by_its_manager(groups: str, command: str) -> None:
     assert Presence(unit=unit_of(groups)).start == command
 
 
+def test_a_daemon_is_restarted_by_who_keeps_it() -> None:
+    """One that a person has started can only be ended for him."""
+    here = Presence(alive=True, pid=77, pid_here=79)
+    assert here.restart == "kill 79"
+    assert here._replace(unit="jobd.service").restart == "sudo systemctl restart jobd"
+
+
 @pytest.mark.parametrize("unit", [
     "jobd; rm -rf .service", "-H evil.service", "a b.service", "$(id).service", "jobd", "", None, 7,
     "jobd.service\nid",

@@ -116,6 +116,7 @@ def test_a_zombie_counts_towards_its_queues_limit(house: House) -> None:
     daemon.wait_for("job.dead_lettered", job_id=stuck)
     daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
     assert house.spans(narrow) == []
+    assert house.cli_json("explain", str(stuck))["next_command"] == f"kill {daemon.process.pid}"
     gate.open()
     daemon.wait_for("job.completed", job_id=narrow)
     one, other = house.spans(stuck)[0], house.spans(narrow)[0]
