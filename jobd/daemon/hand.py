@@ -77,20 +77,14 @@ class Hand:
     ) -> tuple[Claimed, bool]:
         """Claim what there is room for once `leaving` attempts are put down; returns it, and
         whether another look is worth it."""
-        free, buffer = self.room(len(leaving), monotonic)
         queue_room = self._crew.queue_room(db)
-        # While we look, workers may take about as many as ended before. Suspects may be passed
-        # over, so look a little further still.
-        limit = free + min(buffer + len(leaving), AT_MOST) + 2 * self._pool.size
-        line_room = queue_room
-        if self._sets_aside or self._passes_over:
-            limit = max(limit, LOOKED_AT_ONCE)
+        suspect_runs = self._suspect_runs(leaving)
+        limit, line_room = self._how_far(len(leaving), monotonic), queue_room
         if self._sets_aside:
             line_room = {name: left for name, left in queue_room.items() if left <= 0}
         heads = claims.heads(db, limit, line_room)
-        free, buffer = self.room(len(leaving), monotonic)
-        suspect_runs = self._suspect_runs(leaving)
         line = feed.in_line(db, heads, limit, suspect_runs=suspect_runs)
+        free, buffer = self.room(len(leaving), monotonic)  # the workers have gone on meanwhile
         choice = choose(
             map(self._known, line) if self._given_back else line,
             free=free,
@@ -109,6 +103,13 @@ class Hand:
             del self._given_back[job_id]
         more = bool(choice.without_handler) or len(heads) >= limit or feed.has_more
         return claimed, more
+
+    def _how_far(self, leaving: int, monotonic: float) -> int:
+        """How many heads are worth a look: while we look, workers may take about as many as have
+        ended before, and suspects may be passed over."""
+        free, buffer = self.room(leaving, monotonic)
+        limit = free + min(buffer + leaving, AT_MOST) + 2 * self._pool.size
+        return max(limit, LOOKED_AT_ONCE) if self._sets_aside or self._passes_over else limit
 
     def _suspect_runs(self, leaving: Sequence[Ended]) -> bool:
         suspects = [each for each in self.attempts.values() if each.job.rescue_count >= SUSPECT]
