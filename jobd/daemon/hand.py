@@ -36,6 +36,8 @@ class Hand:
         """The last claim met jobs without a handler: the next one passes many of them."""
         self._passes_over = False
         """It met suspects, which stay in line while one of them runs."""
+        self._meanwhile = 0
+        """So many places in the buffer became free while the last claim looked at the line."""
         self._claimed: frozenset[int] = frozenset()
         self._given_back: dict[int, int] = {}
         """By job id the attempt that no worker took: it is known to have ended. Jobs that are
@@ -79,12 +81,14 @@ class Hand:
         whether another look is worth it."""
         queue_room = self._crew.queue_room(db)
         suspect_runs = self._suspect_runs(leaving)
-        limit, line_room = self._how_far(len(leaving), monotonic), queue_room
+        free, at_first = self.room(len(leaving), monotonic)
+        limit, line_room = self._how_far(free, at_first), queue_room
         if self._sets_aside:
             line_room = {name: left for name, left in queue_room.items() if left <= 0}
         heads = claims.heads(db, limit, line_room)
         line = feed.in_line(db, heads, limit, suspect_runs=suspect_runs)
-        free, buffer = self.room(len(leaving), monotonic)  # the workers have gone on meanwhile
+        free, buffer = self.room(len(leaving), monotonic)  # the workers have gone on
+        self._meanwhile = max(0, buffer - at_first)
         choice = choose(
             map(self._known, line) if self._given_back else line,
             free=free,
@@ -104,11 +108,10 @@ class Hand:
         more = bool(choice.without_handler) or len(heads) >= limit or feed.has_more
         return claimed, more
 
-    def _how_far(self, leaving: int, monotonic: float) -> int:
-        """How many heads are worth a look: while we look, workers may take about as many as have
-        ended before, and suspects may be passed over."""
-        free, buffer = self.room(leaving, monotonic)
-        limit = free + min(buffer + leaving, AT_MOST) + 2 * self._pool.size
+    def _how_far(self, free: int, buffer: int) -> int:
+        """How many heads are worth a look: there may soon be more room than there is, as the last
+        time, and suspects may be passed over."""
+        limit = free + min(buffer + self._meanwhile, AT_MOST) + 2 * self._pool.size
         return max(limit, LOOKED_AT_ONCE) if self._sets_aside or self._passes_over else limit
 
     def _suspect_runs(self, leaving: Sequence[Ended]) -> bool:
