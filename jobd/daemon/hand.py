@@ -36,6 +36,8 @@ class Hand:
         """The last claim met jobs without a handler: the next one passes many of them."""
         self._passes_over = False
         """It met suspects, which stay in line while one of them runs."""
+        self._kept_out = False
+        """It took a suspect and passed over others, who stood where jobs of their batches may."""
         self._meanwhile = 0
         """So many places in the buffer became free while the last claim looked at the line."""
         self._claimed: frozenset[int] = frozenset()
@@ -65,8 +67,8 @@ class Hand:
         return free, max(0, self._buffer_room.allowed(monotonic) - held)
 
     def must_look_on(self, monotonic: float) -> bool:
-        """Whether there is room, and jobs without a handler were in front of all others."""
-        return self._sets_aside and self.room(0, monotonic) != (0, 0)
+        """Whether there is room, and the last claim could not see who else may have it."""
+        return (self._sets_aside or self._kept_out) and self.room(0, monotonic) != (0, 0)
 
     def claim(
         self,
@@ -98,6 +100,7 @@ class Hand:
             suspect_runs=suspect_runs,
         )
         self._sets_aside, self._passes_over = bool(choice.without_handler), choice.passed_over
+        self._kept_out = choice.passed_over and not suspect_runs
         if choice.without_handler:
             claims.set_aside_without_handler(db, choice.without_handler)
         claimed = claims.claim(db, choice.direct, choice.buffered, worker_id, now)
@@ -105,7 +108,7 @@ class Hand:
         self._claimed = frozenset(job.id for job in claimed.jobs)
         for job_id in self._given_back.keys() & self._claimed:
             del self._given_back[job_id]
-        more = bool(choice.without_handler) or len(heads) >= limit or feed.has_more
+        more = self._sets_aside or self._kept_out or len(heads) >= limit or feed.has_more
         return claimed, more
 
     def _how_far(self, free: int, buffer: int) -> int:

@@ -190,6 +190,18 @@ def test_a_suspect_begins_in_the_turn_in_which_another_ends(
     assert list(desk.hand.attempts) == [2]
 
 
+def test_when_a_suspect_keeps_others_out_there_is_one_more_look(
+    desk: Desk, database: Database
+) -> None:
+    """They stood in their batches' places, which the next items may have; and no look more."""
+    desk.pool.size = 2
+    database.connection.execute("UPDATE job_queue SET rescue_count = 2")
+    desk.dispatcher.turn(NOW)
+    assert (list(desk.hand.attempts), desk.hand.must_look_on(NOW)) == ([1], True)
+    desk.dispatcher.turn(NOW)
+    assert (list(desk.hand.attempts), desk.hand.must_look_on(NOW)) == ([1], False)
+
+
 def test_a_job_that_ended_makes_room_in_the_buffer_at_once(desk: Desk) -> None:
     """As many wait as were finished just now, and the next turn comes before they are used up."""
     desk.dispatcher.turn(NOW)
