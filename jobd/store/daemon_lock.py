@@ -19,7 +19,8 @@ BETWEEN_TRIES = 0.002
 
 
 class DaemonLock:
-    """`<database>.daemon`: an exclusive flock, with the holder's pid written into the file."""
+    """`<database>.daemon`: an exclusive flock, with the holder's pid written into the file, and
+    behind it what the holder says of itself (`say`)."""
 
     def __init__(self, database: Path) -> None:
         self._database = Path(os.path.realpath(database))
