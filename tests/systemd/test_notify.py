@@ -97,8 +97,9 @@ def test_the_status_counts(house: House, listener: Listener) -> None:
     listener.wait(STATUS="1 worker, 1 running, 3 ready, 1 dead letter")
     gate.open()
     listener.wait(STATUS="1 worker, 0 running, 0 ready, 1 dead letter")
-    house.queue.batch("b", "quick", [{}] * 3).pause()
-    listener.wait(STATUS="0 ready, 1 dead letter, 3 items left in batches")
+    house.gate("barred")
+    house.queue.batch("b", "gated", [{"gate": "barred"}] * 3)
+    listener.wait(STATUS="1 running, 0 ready, 1 dead letter, 3 items left in batches")
 
 
 def test_the_status_is_told_when_it_changes(house: House, listener: Listener) -> None:
