@@ -129,6 +129,7 @@ class Dispatcher:
         for row in rows:
             (self._batch.haunted if row.id in haunted else self._batch.orphans).append(row)
         self.turn(clock.monotonic())
+        self._not_before = 0.0  # what lay there before us is no producer to take turns with
         self._crew.opened_up()
 
     def _sleep(self) -> None:
