@@ -10,7 +10,7 @@ from jobd.cli.streams import complain
 from jobd.core.shown import absent
 from jobd.errors import DONE, BadInput, NotFound
 from jobd.store import reading
-from jobd.store.attempt_files import STREAMS, attempt_directory
+from jobd.store.attempt_files import STREAMS
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         number = record["attempt"] if asked is None else asked
         if not 1 <= number <= record["attempt"]:
             raise NotFound(_no_attempt(job_id, number, record["attempt"]))
-        if not attempt_directory(database.path, job_id, number).is_dir():
+        if not any(stream.exists() for stream in streams(database.path, job_id, number, STREAMS)):
             complain(f"job {job_id} has written nothing in attempt {number}")
         for stream in streams(database.path, job_id, number, names):
             stream.show_more()

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +13,7 @@ from jobd import clock
 from jobd.cli.table import printable
 from jobd.core.lifecycle import COMPLETED, ENDED, JobStatus
 from jobd.store import reading
-from jobd.store.attempt_files import CutFinder, attempt_directory
+from jobd.store.attempt_files import CutFinder, stream_files
 from jobd.store.connection import Database
 
 LONGEST_WAIT = 0.05
@@ -23,8 +24,8 @@ FAILED_ITSELF = 125
 class Stream:
     """One captured stream of one attempt, shown as far as it has come."""
 
-    def __init__(self, path: Path, out: BinaryIO) -> None:
-        self._path = path
+    def __init__(self, paths: Sequence[Path], out: BinaryIO) -> None:
+        self._paths = paths
         self._out = out
         self._shown = 0
         self._cuts = CutFinder()
@@ -35,10 +36,17 @@ class Stream:
         """Whether a part of what was shown is gone, and a mark stands in its place."""
         return self._cuts.found
 
+    def exists(self) -> bool:
+        """Whether the attempt has opened it."""
+        return self._found() is not None
+
     def show_more(self) -> None:
         """Copy what is new; a file that jobd has cut meanwhile goes on at its end."""
+        path = self._found()
+        if path is None:
+            return
         try:
-            with self._path.open("rb") as file:
+            with path.open("rb") as file:
                 self._shown = min(self._shown, file.seek(0, os.SEEK_END))
                 file.seek(self._shown)
                 while piece := file.read(A_PIECE):
@@ -47,6 +55,9 @@ class Stream:
                     self._write(piece)
         except FileNotFoundError:
             return
+
+    def _found(self) -> Path | None:
+        return next((path for path in self._paths if path.exists()), None)
 
     def _write(self, piece: bytes) -> None:
         """Copy bytes as they are, but to a terminal only what does not drive it."""
@@ -60,9 +71,8 @@ class Stream:
 
 def streams(database: Path, job_id: int, attempt: int, names: tuple[str, ...]) -> list[Stream]:
     """The streams of one attempt, each with where it is shown."""
-    directory = attempt_directory(database, job_id, attempt)
     outs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
-    return [Stream(directory / name, outs[name]) for name in names]
+    return [Stream(stream_files(database, job_id, attempt, name), outs[name]) for name in names]
 
 
 def follow(

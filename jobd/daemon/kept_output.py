@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from jobd.store.attempt_files import cut, open_stream
@@ -13,13 +14,13 @@ SMALLEST_PIECE, LARGEST_PIECE = 4_096, 65_536
 
 
 class KeptOutput:
-    """The streams of one attempt; each has a file as soon as it has a byte.
+    """The streams of one attempt; each has a file, at `place(name)`, as soon as it has a byte.
 
     Nothing here raises or waits for room: what cannot be written is dropped, and counted.
     """
 
-    def __init__(self, directory: Callable[[], Path], most: Callable[[], int]) -> None:
-        self._directory = directory
+    def __init__(self, place: Callable[[str], Path], most: Callable[[], int]) -> None:
+        self._place = place
         self._most = most
         self._streams: dict[str, _Stream] = {}
         # A finalizer or a signal handler may print while its own thread is in here.
@@ -33,7 +34,7 @@ class KeptOutput:
                 return
             stream = self._streams.get(name)
             if stream is None:
-                stream = self._streams[name] = _Stream(self._directory, name, self._most)
+                stream = self._streams[name] = _Stream(partial(self._place, name), self._most)
             stream.add(data, flush=flush)
 
     def end(self) -> None:
@@ -54,11 +55,11 @@ class KeptOutput:
 class _Stream:
     """One file, which handlers share a process with and may close. It is written by lines."""
 
-    def __init__(self, directory: Callable[[], Path], name: str, most: Callable[[], int]) -> None:
+    def __init__(self, place: Callable[[], Path], most: Callable[[], int]) -> None:
         self.dropped = 0
         self.error = ""
-        self._directory = directory
-        self._name = name
+        self._place = place
+        self._path: Path | None = None
         self._most = most
         self._held = bytearray()
         self._missing = 0
@@ -95,17 +96,23 @@ class _Stream:
         size = self._size_of_ours()
         if size is None:
             size = self._open()
-        if size + len(data) > (most := self._most()):
-            cut(self._directory() / self._name, most, len(data))
+        if size + len(data) > (most := self._most()) and self._path is not None:
+            cut(self._path, most, len(data))
         return os.write(self._descriptor, data)
 
     def _piece(self) -> int:
         return min(LARGEST_PIECE, max(SMALLEST_PIECE, self._most() // 4))
 
     def _open(self) -> int:
-        self._descriptor = open_stream(self._directory(), self._name)
+        first = self._path is None
+        self._path = self._path or self._place()
+        self._descriptor = open_stream(self._path)
         found = os.fstat(self._descriptor)
         self._identity = (found.st_dev, found.st_ino)
+        if first and found.st_size:
+            # What stands there is of another database that had this name, and these ids.
+            os.ftruncate(self._descriptor, 0)
+            return 0
         return found.st_size
 
     def _size_of_ours(self) -> int | None:

@@ -1,11 +1,14 @@
 """Where an attempt keeps files: its captured output, and the lock its processes inherit.
 
 They lie beside the database, `<database>.attempts/<job id>/<attempt>/`, made of integers alone.
+What the handler of a first attempt prints is `<database>.attempts/<job id>.<stream>`: to make its
+directories takes twice as long as to make the file.
 """
 
 import fcntl
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,25 +24,37 @@ def attempt_directory(database: Path, job_id: int, attempt: int) -> Path:
     return attempts_directory(database) / str(int(job_id)) / str(int(attempt))
 
 
-def make_directory(database: Path, job_id: int, attempt: int) -> Path:
-    """Make the attempt's directory, open to whom the database is open to."""
-    path = attempt_directory(database, job_id, attempt)
-    if path.is_dir():
-        return path
-    mode = 0o770 if database.parent.stat().st_mode & 0o020 else 0o700
-    for directory in (path.parent.parent, path.parent, path):
-        if not directory.is_dir():
-            directory.mkdir(exist_ok=True)
-            directory.chmod(mode)
+def stream_files(database: Path, job_id: int, attempt: int, name: str) -> list[Path]:
+    """Where that stream of the attempt may be; the first of them that exists is it."""
+    found = [attempt_directory(database, job_id, attempt) / name]
+    if attempt == 1:
+        found.append(_without_directory(database, job_id, name))
+    return found
+
+
+def handler_stream(database: Path, job_id: int, attempt: int, name: str) -> Path:
+    """Where what a handler prints is to be kept; its directory is there."""
+    if attempt > 1 or attempt_directory(database, job_id, attempt).is_dir():
+        return make_directory(database, job_id, attempt) / name
+    path = _without_directory(database, job_id, name)
+    _make(database, [path.parent])
     return path
 
 
-def open_stream(directory: Path, name: str) -> int:
+def make_directory(database: Path, job_id: int, attempt: int) -> Path:
+    """Make the attempt's directory, open to whom the database is open to."""
+    path = attempt_directory(database, job_id, attempt)
+    if not path.is_dir():
+        _make(database, [path.parent.parent, path.parent, path])
+    return path
+
+
+def open_stream(path: Path) -> int:
     """A file for one output stream, written at its end whoever else cuts it."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     # Whoever may read the job's payload and result may read this too.
-    mode = 0o640 if directory.stat().st_mode & 0o040 else 0o600
-    return _with_mode(os.open(directory / name, flags, mode), mode)
+    mode = 0o640 if path.parent.stat().st_mode & 0o040 else 0o600
+    return _with_mode(os.open(path, flags, mode), mode)
 
 
 def take_lock(directory: Path) -> int:
@@ -51,6 +66,18 @@ def take_lock(directory: Path) -> int:
     descriptor = _with_mode(os.open(directory / LOCK, flags, 0o600), 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
+
+
+def _without_directory(database: Path, job_id: int, name: str) -> Path:
+    return attempts_directory(database) / f"{int(job_id)}.{name}"
+
+
+def _make(database: Path, directories: Sequence[Path]) -> None:
+    for directory in directories:
+        if not directory.is_dir():
+            mode = 0o770 if database.parent.stat().st_mode & 0o020 else 0o700
+            directory.mkdir(exist_ok=True)
+            directory.chmod(mode)
 
 
 def _with_mode(descriptor: int, mode: int) -> int:

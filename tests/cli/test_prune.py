@@ -104,9 +104,10 @@ def test_output_goes_with_its_job(jobd: Verb, two: Store, path: Path) -> None:
     """And the output of others stays."""
     for number in (1, 2, 3):
         (path.parent / f"{path.name}.attempts" / str(number) / "1").mkdir(parents=True)
+        (path.parent / f"{path.name}.attempts" / f"{number}.stdout").touch()
     jobd("prune", "--status", "completed")
     left = {each.name for each in (path.parent / f"{path.name}.attempts").iterdir()}
-    assert left == {"1", "3"}
+    assert left == {"1", "1.stdout", "3", "3.stdout"}
 
 
 def test_it_is_recorded_who_deleted_what(jobd: Verb, two: Store) -> None:

@@ -28,7 +28,7 @@ lines.addHandler(logging.StreamHandler())  # holds on to the stream of now
 
 def mine(name):
     place = jobd.current_job()
-    return f"{ROOT}/jobd.db.attempts/{place.id}/{place.attempt}/{name}"
+    return f"{ROOT}/jobd.db.attempts/{place.id}.{name}"
 
 @job("prints")
 def prints():
@@ -48,6 +48,13 @@ def logs_lines():
         1 / 0
     except ZeroDivisionError:
         log.exception("caught")
+
+@job("prints_around_a_program")
+def prints_around_a_program():
+    print("before")
+    jobd.current_job().run(["true"])
+    print("after")
+    print("complaint", file=sys.stderr)
 
 @job("chatters")
 def chatters(gate: str):
@@ -151,8 +158,10 @@ def ran(house: House, job_type: str, isolation: str = "thread", **payload: objec
     return job_id
 
 
-def directory(house: House, job_id: int) -> Path:
-    return Path(f"{house.db}.attempts") / str(job_id)
+def files(house: House, job_id: int) -> list[Path]:
+    """All that the job has left beside the database."""
+    place = Path(f"{house.db}.attempts")
+    return sorted([*place.glob(f"{job_id}.*"), *place.glob(f"{job_id}/**/*")])
 
 
 def test_what_a_handler_prints_is_kept(shop: House, isolation: str) -> None:
@@ -225,14 +234,15 @@ def test_tasks_print_for_their_job_and_threads_of_the_handler_do_not(shop: House
 
 
 def test_a_quiet_job_leaves_no_file(shop: House, isolation: str) -> None:
-    """No directory is made for a job that writes nothing."""
-    assert not directory(shop, ran(shop, "quick", isolation)).exists()
+    """Nothing is made for a job that writes nothing."""
+    assert files(shop, ran(shop, "quick", isolation)) == []
 
 
 def test_a_flood_is_bounded_while_it_is_written(shop: House, isolation: str) -> None:
     """The beginning and the end are kept with a mark between; the file is never much larger."""
     job_id = ran(shop, "floods", isolation)
-    kept = (directory(shop, job_id) / "1" / "stdout").read_bytes()
+    (path,) = files(shop, job_id)
+    kept = path.read_bytes()
     assert kept.startswith(b"the beginning\nxxx")
     assert kept.endswith(b"yyy\nthe end\n")
     assert int(shop.job(job_id)["result"]) == len(kept) <= MAX
@@ -244,11 +254,11 @@ def test_a_flood_is_bounded_while_it_is_written(shop: House, isolation: str) -> 
 def test_kept_output_is_private(shop: House, isolation: str) -> None:
     """The files are 0600 and their directories closed to others, as those of commands."""
     job_id = ran(shop, "prints", isolation)
-    files = list((directory(shop, job_id) / "1").iterdir())
-    assert {file.name: file.stat().st_mode & 0o777 for file in files} == {
-        "stdout": 0o600, "stderr": 0o600
+    kept = files(shop, job_id)
+    assert {file.name: file.stat().st_mode & 0o777 for file in kept} == {
+        f"{job_id}.stdout": 0o600, f"{job_id}.stderr": 0o600
     }
-    assert [parent.stat().st_mode & 0o007 for parent in list(files[0].parents)[:3]] == [0, 0, 0]
+    assert [parent.stat().st_mode & 0o007 for parent in list(kept[0].parents)[:2]] == [0, 0]
 
 
 def test_what_was_printed_before_a_sudden_death_is_there(shop: House) -> None:
@@ -264,16 +274,16 @@ def test_a_thread_that_outlives_its_job_adds_nothing(shop: House, early: bool) -
     name = f"late-{early}"
     gate = shop.gate(name)
     job_id = ran(shop, "leaves_a_thread", gate=name, early=early)
-    before = sorted(directory(shop, job_id).rglob("*"))
+    before = files(shop, job_id)
     gate.open()
     shop.daemons[-1].wait_stderr("too late on stderr")
-    assert sorted(directory(shop, job_id).rglob("*")) == before
+    assert files(shop, job_id) == before
     assert logs(shop, str(job_id))[0] == (b"in time\n" if early else b"")
 
 
 def test_a_write_on_its_way_at_the_end_writes_nothing_more(tmp_path: Path) -> None:
     """A thread that was about to write when the attempt ended opens no file and fills none."""
-    output = KeptOutput(lambda: tmp_path, lambda: MAX)
+    output = KeptOutput(tmp_path.joinpath, lambda: MAX)
     output.keep("stdout", b"in time\n")
     output.end()
     output.keep("stdout", b"too late\n")
@@ -300,6 +310,25 @@ def test_a_process_has_its_streams_back_for_the_next_job(house: House) -> None:
     assert logs(house, str(ran(house, "prints", "process")))[0].startswith(b"printed 1 2\n")
 
 
+def test_a_program_amid_what_is_printed_hides_none_of_it(shop: House, isolation: str) -> None:
+    """It has a directory with a lock, and what was printed before that was made is there too."""
+    job_id = ran(shop, "prints_around_a_program", isolation)
+    out, err = logs(shop, str(job_id))
+    assert (out, err) == (b"before\nafter\n", b"complaint\n")
+
+
+@pytest.mark.parametrize("left", ["1.stdout", "1/1/stdout"])
+def test_what_an_earlier_database_left_is_not_this_jobs(house: House, left: str) -> None:
+    """The file was deleted and made anew, and what its jobs have printed is still there."""
+    house.handlers(HANDLERS)
+    path = Path(f"{house.db}.attempts", left)
+    path.parent.mkdir(parents=True)
+    path.write_text("of another job\n")
+    house.start()
+    assert ran(house, "prints") == 1
+    assert logs(house, "1")[0].startswith(b"printed 1 2\n")
+
+
 def test_each_attempt_has_its_own(shop: House, isolation: str) -> None:
     """The latest is shown, and an earlier one when it is asked for."""
     job_id = str(ran(shop, "fails_once", isolation))
@@ -324,10 +353,10 @@ def test_it_is_removed_with_its_job(house: House, isolation: str) -> None:
     house.handlers(HANDLERS)
     daemon = house.start()
     job_id = ran(house, "prints", isolation)
-    assert directory(house, job_id).is_dir()
+    assert files(house, job_id)
     house.cli("prune", "--older-than", "0s")
-    assert not directory(house, job_id).exists()
+    assert files(house, job_id) == []
     job_id = ran(house, "prints", isolation)
     house.write_config(retention__completed="1s")
     daemon.signal(1)
-    until(lambda: not directory(house, job_id).exists())
+    until(lambda: not files(house, job_id))

@@ -72,13 +72,14 @@ def test_output_without_a_job_is_removed_at_the_next_start(house: House) -> None
     job_id = house.enqueue("quick", delay=3600)
     for number in (job_id, 4711):
         (house.root / "jobd.db.attempts" / str(number) / "1").mkdir(parents=True)
-    (house.root / "jobd.db.attempts" / "note.txt").write_text("by another hand")
+    others = {"note.txt", "4711.txt", "x.stdout"}
+    for name in ("4711.stderr", "4712.stdout", *others):
+        (house.root / "jobd.db.attempts" / name).write_text("by another hand")
     daemon = house.start(**SHORT)
     until, beat = time.monotonic() + DEADLINE, None
-    while "4711" in outputs(house):
+    while outputs(house) != {str(job_id), *others}:
         assert time.monotonic() < until
         beat = daemon.next_beat(beat)
-    assert outputs(house) == {str(job_id), "note.txt"}
     assert daemon.stop() == 0
 
 

@@ -32,7 +32,7 @@ def test_a_handler_that_prints_goes_on_without_room(
     daemon = house.start(env=disk.env)
     job_id = house.enqueue("goes_on", {"gates": ["one", "two"]}, isolation=isolation)
     daemon.wait_for("job.logged", message="first")
-    disk.fail(WRITES, errno.ENOSPC, "/1/stdout")
+    disk.fail(WRITES, errno.ENOSPC, f"/{job_id}.stdout")
     gates[0].open()
     daemon.wait_for("job.logged", message="second")
     disk.heal()
