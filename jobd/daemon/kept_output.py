@@ -104,15 +104,10 @@ class _Stream:
         return min(LARGEST_PIECE, max(SMALLEST_PIECE, self._most() // 4))
 
     def _open(self) -> int:
-        first = self._path is None
         self._path = self._path or self._place()
         self._descriptor = open_stream(self._path)
         found = os.fstat(self._descriptor)
         self._identity = (found.st_dev, found.st_ino)
-        if first and found.st_size:
-            # What stands there is of another database that had this name, and these ids.
-            os.ftruncate(self._descriptor, 0)
-            return 0
         return found.st_size
 
     def _size_of_ours(self) -> int | None:

@@ -34,9 +34,11 @@ def stream_files(database: Path, job_id: int, attempt: int, name: str) -> list[P
 
 def handler_stream(database: Path, job_id: int, attempt: int, name: str) -> Path:
     """Where what a handler prints is to be kept; its directory is there."""
-    if attempt > 1 or attempt_directory(database, job_id, attempt).is_dir():
+    if attempt > 1:
         return make_directory(database, job_id, attempt) / name
-    path = _without_directory(database, job_id, name)
+    in_directory, path = stream_files(database, job_id, attempt, name)
+    if in_directory.exists():
+        return in_directory
     _make(database, [path.parent])
     return path
 

@@ -49,6 +49,16 @@ def logs_lines():
     except ZeroDivisionError:
         log.exception("caught")
 
+@job("forks")
+def forks():
+    child = os.fork()
+    if not child:
+        print("from the child", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    jobd.current_job().run(["true"])
+    print("from the parent")
+
 @job("prints_around_a_program")
 def prints_around_a_program():
     print("before")
@@ -317,16 +327,10 @@ def test_a_program_amid_what_is_printed_hides_none_of_it(shop: House, isolation:
     assert (out, err) == (b"before\nafter\n", b"complaint\n")
 
 
-@pytest.mark.parametrize("left", ["1.stdout", "1/1/stdout"])
-def test_what_an_earlier_database_left_is_not_this_jobs(house: House, left: str) -> None:
-    """The file was deleted and made anew, and what its jobs have printed is still there."""
-    house.handlers(HANDLERS)
-    path = Path(f"{house.db}.attempts", left)
-    path.parent.mkdir(parents=True)
-    path.write_text("of another job\n")
-    house.start()
-    assert ran(house, "prints") == 1
-    assert logs(house, "1")[0].startswith(b"printed 1 2\n")
+def test_what_a_forked_child_printed_first_is_there(shop: House, isolation: str) -> None:
+    """Child and parent open the file for themselves, and it is one file."""
+    out, _ = logs(shop, str(ran(shop, "forks", isolation)))
+    assert out == b"from the child\nfrom the parent\n"
 
 
 def test_each_attempt_has_its_own(shop: House, isolation: str) -> None:
