@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from jobd.core.current import job_here
@@ -29,7 +30,7 @@ class SharedStream:
 
     def write(self, text: Any) -> int:
         _keep(self._name, text)
-        if not self._on_terminal():
+        if not self._on_terminal:
             written: int = self._stream.write(text)
             return written
         self._stream.write(_harmless(text))
@@ -47,6 +48,7 @@ class SharedStream:
         """No: a library that asks need not write colours and moves of the cursor."""
         return False
 
+    @cached_property
     def _on_terminal(self) -> bool:
         found: bool = self._stream.isatty()
         return found
