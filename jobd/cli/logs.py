@@ -1,6 +1,7 @@
 """`jobd logs`: what a job wrote, a program or a Python handler."""
 
 import argparse
+from pathlib import Path
 
 from jobd.cli.ids import job_ids
 from jobd.cli.opened import opened
@@ -10,7 +11,7 @@ from jobd.cli.streams import complain
 from jobd.core.shown import absent
 from jobd.errors import DONE, BadInput, NotFound
 from jobd.store import reading
-from jobd.store.attempt_files import STREAMS
+from jobd.store.attempt_files import STREAMS, stream_files
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,11 +42,16 @@ def run(args: argparse.Namespace) -> int:
         number = record["attempt"] if asked is None else asked
         if not 1 <= number <= record["attempt"]:
             raise NotFound(_no_attempt(job_id, number, record["attempt"]))
-        if not any(stream.exists() for stream in streams(database.path, job_id, number, STREAMS)):
+        shown = [each.show_more() for each in streams(database.path, job_id, number, names)]
+        if not any(shown) and not _has_written(database.path, job_id, number):
             complain(f"job {job_id} has written nothing in attempt {number}")
-        for stream in streams(database.path, job_id, number, names):
-            stream.show_more()
     return DONE
+
+
+def _has_written(database: Path, job_id: int, attempt: int) -> bool:
+    """Into another stream than was asked for."""
+    return any(path.exists() for name in STREAMS
+               for path in stream_files(database, job_id, attempt, name))
 
 
 def _no_attempt(job_id: int, number: int, latest: int) -> str:

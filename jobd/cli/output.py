@@ -6,6 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,28 +37,26 @@ class Stream:
         """Whether a part of what was shown is gone, and a mark stands in its place."""
         return self._cuts.found
 
-    def exists(self) -> bool:
-        """Whether the attempt has opened it."""
-        return self._found() is not None
+    def show_more(self) -> bool:
+        """Copy what is new, and say whether there is a file; one that jobd has cut meanwhile goes
+        on at its end."""
+        file = self._opened()
+        if file is None:
+            return False
+        with file:
+            self._shown = min(self._shown, file.seek(0, os.SEEK_END))
+            file.seek(self._shown)
+            while piece := file.read(A_PIECE):
+                self._shown += len(piece)
+                self._cuts.look_at(piece)
+                self._write(piece)
+        return True
 
-    def show_more(self) -> None:
-        """Copy what is new; a file that jobd has cut meanwhile goes on at its end."""
-        path = self._found()
-        if path is None:
-            return
-        try:
-            with path.open("rb") as file:
-                self._shown = min(self._shown, file.seek(0, os.SEEK_END))
-                file.seek(self._shown)
-                while piece := file.read(A_PIECE):
-                    self._shown += len(piece)
-                    self._cuts.look_at(piece)
-                    self._write(piece)
-        except FileNotFoundError:
-            return
-
-    def _found(self) -> Path | None:
-        return next((path for path in self._paths if path.exists()), None)
+    def _opened(self) -> BinaryIO | None:
+        for path in self._paths:
+            with suppress(FileNotFoundError):
+                return path.open("rb")
+        return None
 
     def _write(self, piece: bytes) -> None:
         """Copy bytes as they are, but to a terminal only what does not drive it."""

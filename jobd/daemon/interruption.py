@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from jobd import clock
 from jobd.core.job import Stopped
 from jobd.daemon.attempt import Attempt
+from jobd.daemon.signals import catch
 
 TERMINATED = 128 + signal.SIGTERM
 REASON_COMES_WITHIN = 0.05
@@ -28,7 +29,7 @@ class Interruption:
 
     def listen(self) -> None:
         """Take SIGTERM; again before each attempt, for a handler may have taken it away."""
-        signal.signal(signal.SIGTERM, self._arrived)
+        catch(signal.SIGTERM, self._arrived)
 
     @contextmanager
     def idle(self) -> Iterator[None]:

@@ -104,7 +104,7 @@ class _Stream:
         return min(LARGEST_PIECE, max(SMALLEST_PIECE, self._most() // 4))
 
     def _open(self) -> int:
-        self._path = self._path or self._place()
+        self._path = self._place()
         self._descriptor = open_stream(self._path)
         found = os.fstat(self._descriptor)
         self._identity = (found.st_dev, found.st_ino)

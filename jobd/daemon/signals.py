@@ -1,14 +1,17 @@
 """Signals as bytes on a socket that the main thread reads: the handlers do nothing."""
 
+import os
 import select
 import signal
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 RELOAD = signal.SIGHUP
+Catcher = Callable[[int, FrameType | None], object]
 
 
 class SignalBox:
@@ -27,7 +30,7 @@ class SignalBox:
         Afterwards they do nothing: a last one must not end a process that writes its last lines.
         """
         for number in (*STOPS, RELOAD):
-            signal.signal(number, _nothing)
+            catch(number, _nothing)
         old = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         try:
             yield
@@ -52,3 +55,25 @@ class SignalBox:
 
 def _nothing(_number: int, _frame: object) -> None:
     """The byte in the wakeup socket is all that a signal does."""
+
+
+_caught: dict[int, Catcher] = {}
+
+
+def catch(number: int, catcher: Catcher) -> None:
+    """As `signal.signal`, for this process alone: what a handler forks is ended as usual."""
+    signal.signal(number, catcher)
+    _caught[number] = catcher
+
+
+def _catch_nothing() -> None:
+    """In a forked child: a signal to it must neither be the daemon's nor be lost on it. SIGINT,
+    which a terminal sends to all, does nothing: the daemon stops as gently as without it."""
+    for number, catcher in _caught.items():
+        if signal.getsignal(number) == catcher:
+            signal.set_wakeup_fd(-1)
+            if number != signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_catch_nothing)

@@ -8,6 +8,7 @@ directories takes twice as long as to make the file.
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -79,7 +80,8 @@ def _make(database: Path, directories: Sequence[Path]) -> None:
         if not directory.is_dir():
             mode = 0o770 if database.parent.stat().st_mode & 0o020 else 0o700
             directory.mkdir(exist_ok=True)
-            directory.chmod(mode)
+            # Where groups are inherited they are passed on.
+            directory.chmod(mode | directory.stat().st_mode & stat.S_ISGID)
 
 
 def _with_mode(descriptor: int, mode: int) -> int:

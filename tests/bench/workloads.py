@@ -79,6 +79,10 @@ WORKLOADS = (
              "per_s", (_jobd(kind="fails"),
                        Contender("huey", "huey_peer", {"kind": "fails", "count": 2_000})),
              {"count": 10_000}),
+    Workload("prints", "Jobs that print one line, 4 workers (jobs/s)", "drain", "drain", "per_s",
+             (_jobd(kind="prints"), _jobd("jobd, 1 worker", kind="prints", workers=1),
+              Contender("huey, which keeps none", "huey_peer", {"kind": "prints"})),
+             {"count": 2_000}),
     Workload("queues", "The same by number of queues (jobs/s)", "drain", "drain", "per_s",
              (_jobd("1 queue"), *(_jobd(f"{each:,} queues", queues=each)
                                   for each in (10, 100, 1_000))),

@@ -90,6 +90,12 @@ def test_it_says_that_a_handler_has_written_nothing(shop: House) -> None:
     assert logs(shop, job_id) == (b"", said.encode())
 
 
+def test_it_says_nothing_beside_an_empty_stream(shop: House) -> None:
+    """The attempt has written, if not into the stream that was asked for."""
+    job_id = ran(shop, "colours")
+    assert logs(shop, job_id, "--stream", "stderr") == (b"", b"")
+
+
 def test_it_says_what_attempts_there_are(shop: House) -> None:
     """An attempt that never was is exit status 1, as a job that has not run yet."""
     job_id = ran(shop, "quick")

@@ -49,6 +49,24 @@ def forks_in_a_namespace():
         os.waitpid(child, 0)
         return "the parent"
 
+@job("ends_its_children")
+def ends_its_children():
+    import signal
+    ended = []
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        ready, told = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(told, b"!")
+            while True:
+                time.sleep(1)
+        os.read(ready, 1)
+        os.kill(child, number)
+        if number == signal.SIGINT:
+            os.kill(child, signal.SIGKILL)
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    return ended
+
 @job("closes")
 def closes():
     os.closerange(0, 3)
@@ -103,6 +121,19 @@ def test_a_handler_that_forks_leaves_no_second_daemon(house: House) -> None:
     assert left == []
     assert house.job(job_id)["result"] == '"the parent"'
     assert len(daemon.events("job.completed", job_id=job_id)) == 1
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_handler_may_end_the_children_that_it_forked(house: House, isolation: str) -> None:
+    """A signal to one of them ends it as usual, and is none to the daemon. SIGINT does nothing, for
+    a terminal sends it to all."""
+    house.handlers(HANDLERS)
+    daemon = house.start()
+    job_id = house.enqueue("ends_its_children", isolation=isolation)
+    daemon.wait_for("job.completed", job_id=job_id)
+    assert house.job(job_id)["result"] == "[-9,-1,-15]"
+    daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
+    assert daemon.events("daemon.stopping") == daemon.events("configuration.reloaded") == []
 
 
 def test_a_fork_is_known_that_has_the_pid_of_its_daemon(house: House) -> None:

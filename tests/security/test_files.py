@@ -75,6 +75,14 @@ def test_a_link_in_the_place_of_an_attempt_s_file_is_not_followed(
     assert mine.read_text() == "x" * 10_000
 
 
+def test_an_attempts_directory_hands_down_the_group_of_its_database(tmp_path: Path) -> None:
+    """Whoever shares the database by its directory's group reads and removes outputs too."""
+    tmp_path.chmod(0o2770)
+    made = make_directory(tmp_path / "jobd.db", 1, 1)
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in (made, made.parent, made.parent.parent)]
+    assert modes == [0o2770] * 3
+
+
 def test_the_path_of_an_attempt_is_made_of_integers_alone(tmp_path: Path) -> None:
     """Nothing that a job says of itself becomes part of a path."""
     found = attempt_directory(tmp_path / "jobd.db", 7, 2)

@@ -28,7 +28,12 @@ def made(directory: str, synchronous: str = "full", kind: str = "noop") -> tuple
             raise RuntimeError("the first time")
         record.ran(number)
 
-    return huey, {"noop": noop, "fails": fails}[kind]
+    @huey.task()
+    def prints(number: int, _sleep: float = 0.0) -> None:
+        print("ran", number)
+        record.ran(number)
+
+    return huey, {"noop": noop, "fails": fails, "prints": prints}[kind]
 
 
 def consume(huey: Any, workers: int) -> None:

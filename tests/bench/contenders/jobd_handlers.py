@@ -31,6 +31,13 @@ def fails(number: int) -> None:
     _record.ran(number)
 
 
+@jobd.job("prints")
+def prints(number: int) -> None:
+    """As noop, with one line that is kept."""
+    print("ran", number)
+    _record.ran(number)
+
+
 @jobd.job("burns", queue="burning")
 def burns() -> None:
     """Hold the interpreter's lock as Python code does, until told to stop."""
