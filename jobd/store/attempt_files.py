@@ -8,7 +8,6 @@ directories takes twice as long as to make the file.
 import fcntl
 import os
 import re
-import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -79,9 +78,9 @@ def _make(database: Path, directories: Sequence[Path]) -> None:
     for directory in directories:
         if not directory.is_dir():
             mode = 0o770 if database.parent.stat().st_mode & 0o020 else 0o700
-            directory.mkdir(exist_ok=True)
-            # Where groups are inherited they are passed on.
-            directory.chmod(mode | directory.stat().st_mode & stat.S_ISGID)
+            directory.mkdir(mode, exist_ok=True)
+            if directory.stat().st_mode & 0o777 != mode:  # else it keeps the bit that hands it down
+                directory.chmod(mode)
 
 
 def _with_mode(descriptor: int, mode: int) -> int:

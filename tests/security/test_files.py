@@ -78,7 +78,11 @@ def test_a_link_in_the_place_of_an_attempt_s_file_is_not_followed(
 def test_an_attempts_directory_hands_down_the_group_of_its_database(tmp_path: Path) -> None:
     """Whoever shares the database by its directory's group reads and removes outputs too."""
     tmp_path.chmod(0o2770)
-    made = make_directory(tmp_path / "jobd.db", 1, 1)
+    old = os.umask(0o007)
+    try:
+        made = make_directory(tmp_path / "jobd.db", 1, 1)
+    finally:
+        os.umask(old)
     modes = [stat.S_IMODE(each.stat().st_mode) for each in (made, made.parent, made.parent.parent)]
     assert modes == [0o2770] * 3
 
