@@ -61,18 +61,18 @@ _caught: dict[int, Catcher] = {}
 
 
 def catch(number: int, catcher: Catcher) -> None:
-    """As `signal.signal`, for this process alone: what a handler forks is ended as usual."""
+    """As `signal.signal`, for this process alone and not for what a handler forks."""
     signal.signal(number, catcher)
     _caught[number] = catcher
 
 
 def _catch_nothing() -> None:
-    """In a forked child: a signal to it must neither be the daemon's nor be lost on it. SIGINT,
-    which a terminal sends to all, does nothing: the daemon stops as gently as without it."""
+    """In a forked child: a signal to it is not the daemon's, and SIGTERM ends it. What a terminal
+    sends to all, SIGINT and SIGHUP, does nothing to it: its job goes on while the daemon does."""
     for number, catcher in _caught.items():
         if signal.getsignal(number) == catcher:
             signal.set_wakeup_fd(-1)
-            if number != signal.SIGINT:
+            if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
 
 

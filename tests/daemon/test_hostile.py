@@ -49,10 +49,18 @@ def forks_in_a_namespace():
         os.waitpid(child, 0)
         return "the parent"
 
+@job("waits_for_a_child")
+def waits_for_a_child(gate):
+    child = os.fork()
+    if child == 0:
+        wait_at(gate)
+        os._exit(0)
+    jobd.current_job().log.info("forked", child=child)
+    assert os.waitpid(child, 0)[1] == 0
+
 @job("ends_its_children")
 def ends_its_children():
     import signal
-    ended = []
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         ready, told = os.pipe()
         child = os.fork()
@@ -62,10 +70,10 @@ def ends_its_children():
                 time.sleep(1)
         os.read(ready, 1)
         os.kill(child, number)
-        if number == signal.SIGINT:
+        if number != signal.SIGTERM:
             os.kill(child, signal.SIGKILL)
-        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    return ended
+        ended = os.waitpid(child, 0)[1]
+    return os.waitstatus_to_exitcode(ended)
 
 @job("closes")
 def closes():
@@ -125,15 +133,32 @@ def test_a_handler_that_forks_leaves_no_second_daemon(house: House) -> None:
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])
 def test_a_handler_may_end_the_children_that_it_forked(house: House, isolation: str) -> None:
-    """A signal to one of them ends it as usual, and is none to the daemon. SIGINT does nothing, for
-    a terminal sends it to all."""
+    """SIGTERM ends them as usual, and no signal to one of them is one to the daemon."""
     house.handlers(HANDLERS)
     daemon = house.start()
     job_id = house.enqueue("ends_its_children", isolation=isolation)
     daemon.wait_for("job.completed", job_id=job_id)
-    assert house.job(job_id)["result"] == "[-9,-1,-15]"
+    assert house.job(job_id)["result"] == "-15"
     daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
     assert daemon.events("daemon.stopping") == daemon.events("configuration.reloaded") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_a_terminal_sends_to_all_disturbs_no_child(
+    house: House, number: signal.Signals
+) -> None:
+    """The daemon stops gently, or reloads, and a job with children completes meanwhile."""
+    house.handlers(HANDLERS)
+    gate = house.gate("open")
+    daemon = house.start(timing__shutdown_grace="60s")
+    job_id = house.enqueue("waits_for_a_child", {"gate": "open"})
+    daemon.wait_for("job.logged", message="forked", job_id=job_id)
+    (child,) = map(int, (line["child"] for line in daemon.events("job.logged", job_id=job_id)))
+    daemon.signal(number)
+    os.kill(child, number)
+    daemon.wait_for("daemon.stopping" if number == signal.SIGINT else "configuration.reloaded")
+    gate.open()
+    daemon.wait_for("job.completed", job_id=job_id)
 
 
 def test_a_fork_is_known_that_has_the_pid_of_its_daemon(house: House) -> None:
