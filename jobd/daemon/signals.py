@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,18 @@ def catch(number: int, catcher: Catcher) -> None:
     _caught[number] = catcher
 
 
+_forking = threading.local()
+
+
+def _hold() -> None:
+    """Before a fork: what is sent to the child at once waits until it has its own actions."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _caught)
+
+
+def _let_go() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
 def _catch_nothing() -> None:
     """In a forked child: a signal to it is not the daemon's, and SIGTERM ends it. What a terminal
     sends to all, SIGINT and SIGHUP, does nothing to it: its job goes on while the daemon does."""
@@ -74,6 +87,7 @@ def _catch_nothing() -> None:
             signal.set_wakeup_fd(-1)
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
+    _let_go()
 
 
-os.register_at_fork(after_in_child=_catch_nothing)
+os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_catch_nothing)

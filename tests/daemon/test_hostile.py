@@ -49,6 +49,18 @@ def forks_in_a_namespace():
         os.waitpid(child, 0)
         return "the parent"
 
+@job("ends_them_at_once")
+def ends_them_at_once():
+    import multiprocessing
+    ended = []
+    for _ in range(8):
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+        child.terminate()
+        child.join()
+        ended.append(child.exitcode)
+    return ended
+
 @job("waits_for_a_child")
 def waits_for_a_child(gate):
     child = os.fork()
@@ -141,6 +153,17 @@ def test_a_handler_may_end_the_children_that_it_forked(house: House, isolation: 
     assert house.job(job_id)["result"] == "-15"
     daemon.wait_for("job.completed", job_id=house.enqueue("quick"))
     assert daemon.events("daemon.stopping") == daemon.events("configuration.reloaded") == []
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_a_child_that_is_ended_as_it_is_forked_ends(house: House, isolation: str) -> None:
+    """A signal in the instant of the fork is neither lost nor the daemon's."""
+    house.handlers(HANDLERS)
+    daemon = house.start()
+    job_id = house.enqueue("ends_them_at_once", isolation=isolation)
+    daemon.wait_for("job.completed", job_id=job_id)
+    assert house.job(job_id)["result"] == str([-15] * 8).replace(" ", "")
+    assert daemon.events("daemon.stopping") == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
