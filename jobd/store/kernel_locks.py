@@ -19,6 +19,7 @@ WAL_READ_LOCKS = range(123, 128)
 FILE_LOCKS = 0x4000_0000
 """From here on it locks the database file itself, against readers too."""
 LONGEST_COMMAND = 80
+READINGS = 5
 
 
 class KernelLock(NamedTuple):
@@ -56,16 +57,28 @@ def flocks(path: Path) -> list[KernelLock]:
 
 
 def locks_on(path: Path) -> list[KernelLock]:
-    """Every lock on the file; none when the system does not say."""
+    """Every lock on the file; none when the system does not say.
+
+    The kernel gives out the list page by page, and where others lock and unlock meanwhile a line
+    comes twice, or not at all: what two readings agree on is true.
+    """
     try:
         found = path.stat()
-        lines = LIST.read_text().splitlines()
+        locks = _read(found)
+        for _ in range(READINGS):
+            before, locks = locks, _read(found)
+            if locks == before:
+                break
     except OSError:
         return []
-    return list(_read(lines, found))
+    return locks
 
 
-def _read(lines: list[str], found: os.stat_result) -> Iterator[KernelLock]:
+def _read(found: os.stat_result) -> list[KernelLock]:
+    return list(dict.fromkeys(_parsed(LIST.read_text().splitlines(), found)))
+
+
+def _parsed(lines: list[str], found: os.stat_result) -> Iterator[KernelLock]:
     """Of file systems without a device of their own the list names another number than stat."""
     major, minor = os.major(found.st_dev), os.minor(found.st_dev)
     exact = f"{major:02x}:{minor:02x}:{found.st_ino}"
