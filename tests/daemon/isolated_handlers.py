@@ -104,6 +104,7 @@ def heeds(how: str):
 @job("tidies")
 def tidies(number: int):
     try:
+        (ROOT / f"began-{number}").touch()
         jobd.current_job().sleep(60)
     finally:
         for _ in range(30):
