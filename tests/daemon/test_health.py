@@ -40,7 +40,8 @@ def test_the_log_tells_while_the_database_is_locked(house: House) -> None:
     log = str(house.root / "jobd.log")
     house.write_config(log__file=log)
     house.launch()
-    house.queue.wait(house.enqueue("quick"), timeout=20)
+    house.enqueue("quick")
+    eventually(house, "completed", "tail", log, "--no-follow", "--event", "job.*")
     with closing(sqlite3.connect(house.db, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         assert "healthy" in house.cli("health", "--from-log", log)

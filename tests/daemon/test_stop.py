@@ -124,7 +124,7 @@ def test_a_second_signal_skips_the_grace(stopping: House) -> None:
 def test_a_daemon_that_stops_is_no_excuse_for_a_job_that_waits(stopping: House) -> None:
     """Whoever asks is told that it claims no more, and whom it waits for."""
     stopping.gate("shut")
-    daemon = stopping.start("--workers", "2", timing__shutdown_grace="60s")
+    daemon = stopping.start("--workers", "1", timing__shutdown_grace="60s")
     daemon.wait_for("job.logged", job_id=stopping.enqueue("stuck", {"gate": "shut"}))
     daemon.signal(signal.SIGTERM)
     waits = str(stopping.enqueue("quick"))
