@@ -19,7 +19,6 @@ from jobd.poke import Poker
 from jobd.store import enqueue as store_enqueue
 from jobd.store import reading, requests
 from jobd.store.connection import Database
-from jobd.store.job_ids import last_id
 from jobd.store.opening import open_database
 from jobd.store.producer_log import ProducerLog
 
@@ -126,7 +125,7 @@ class Queue(Door):
         with self._connection() as database:
             found = reading.job(database.connection, check_integer("a job id", job_id, 1, LAST_ID))
             if found is None:
-                raise errors.NotFound(absent(job_id, last_id(database.connection)))
+                raise errors.NotFound(absent(job_id, reading.last_id(database.connection)))
         return shown(found)
 
     def wait(self, job_id: int, timeout: float | None = None) -> Record:
@@ -162,7 +161,7 @@ class Queue(Door):
         with self._connection() as database, database.transaction() as db:
             replied = requests.request(db, what, checked, clock.now_ms(), actor())
             if replied.status is None:
-                raise errors.NotFound(absent(job_id, last_id(db)))
+                raise errors.NotFound(absent(job_id, reading.last_id(db)))
         self._poker.poke()
         if replied.refusal:
             raise errors.Refused(f"{what} of job {job_id}: {replied.refusal}")

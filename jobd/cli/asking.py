@@ -14,7 +14,7 @@ from jobd.core.shown import absent
 from jobd.errors import DONE, FAILED
 from jobd.poke import poke
 from jobd.store.connection import Database
-from jobd.store.job_ids import last_id
+from jobd.store.reading import last_id
 from jobd.store.requests import Replied, request
 
 AT_ONCE = 500

@@ -17,8 +17,8 @@ from jobd.core.shown import absent
 from jobd.core.why_waiting import TAKEN_WITHIN, is_next
 from jobd.errors import DONE, FAILED
 from jobd.store.facts import facts
-from jobd.store.job_ids import last_id
 from jobd.store.presence import presence, with_writer
+from jobd.store.reading import last_id
 
 WIDTH = 88
 

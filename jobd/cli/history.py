@@ -15,7 +15,6 @@ from jobd.core.shown import absent, shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
 from jobd.store.alert_notes import ALERTED
-from jobd.store.job_ids import last_id
 from jobd.store.notes import JOBD
 
 Record = reading.Record
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     ids = job_ids(args.ids)
     with opened(for_looking(args)) as database:
         found = {job_id: _events_of(database.connection, job_id) for job_id in ids}
-        last = last_id(database.connection)
+        last = reading.last_id(database.connection)
     if args.json:
         events = [(job_id, each) for job_id, there in found.items() for each in there or ()]
         print_json([shown({"job_id": job_id, **asdict(each)}) | {"at": clock.iso(each.at)}

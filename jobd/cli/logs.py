@@ -12,7 +12,6 @@ from jobd.core.shown import absent
 from jobd.errors import DONE, BadInput, NotFound
 from jobd.store import reading
 from jobd.store.attempt_files import STREAMS, stream_files
-from jobd.store.job_ids import last_id
 
 
 def add(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with opened(for_looking(args)) as database:
         record = reading.job(database.connection, job_id)
         if record is None:
-            raise NotFound(absent(job_id, last_id(database.connection)))
+            raise NotFound(absent(job_id, reading.last_id(database.connection)))
         if args.follow and (asked is None or asked == record["attempt"]):
             follow(database, job_id, names, asked)
             return DONE

@@ -13,7 +13,6 @@ from jobd.cli.table import ago, print_json, printable
 from jobd.core.shown import absent, shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
-from jobd.store.job_ids import last_id
 from jobd.store.notes import changes
 
 _HIDDEN = {"id", "status", "ready", "due_at", "last_error_traceback", "attempts", "progress",
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     ids = job_ids(args.ids)
     with opened(for_looking(args)) as database:
         found = {job_id: card(database.connection, job_id) for job_id in ids}
-        last = last_id(database.connection)
+        last = reading.last_id(database.connection)
     cards = [each for each in found.values() if each is not None]
     if args.json and cards:
         print_json(_as_json(cards[0]) if len(ids) == 1 else [_as_json(each) for each in cards])

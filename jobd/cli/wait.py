@@ -16,7 +16,6 @@ from jobd.core.shown import absent, shown
 from jobd.errors import DONE, FAILED
 from jobd.store import reading
 from jobd.store.connection import Database
-from jobd.store.job_ids import last_id
 
 LONGEST_WAIT = 0.05
 
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         found = _wait(database, ids, patience, quiet=args.json)
         if args.json:
             _print_jobs(database, ids)
-        last = last_id(database.connection)
+        last = reading.last_id(database.connection)
     for job_id in ids:
         if job_id not in found:
             complain(absent(job_id, last))

@@ -2,5 +2,5 @@
 
 VERSION = "0.1.0"
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 8
 """The last migration. Whoever finds it in a database need not import all of them to open it."""

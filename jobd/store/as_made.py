@@ -10,7 +10,7 @@ from zlib import crc32
 from jobd.core.version import SCHEMA_VERSION
 from jobd.store.connection import APPLICATION_ID
 
-MADE = 0x693214DB
+MADE = 0x97BC56F2
 """`checksum` of a new database. With a new migration a test says what it must be."""
 
 

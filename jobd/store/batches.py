@@ -16,7 +16,6 @@ from jobd.core.batch_status import OPEN
 from jobd.errors import Refused
 from jobd.store.batch_moves import finish
 from jobd.store.batch_reading import IS_OPEN, find, get
-from jobd.store.job_ids import give_back
 from jobd.store.reading import Record, records
 from jobd.store.retention import delete_items
 
@@ -95,7 +94,6 @@ def add(db: sqlite3.Connection, batch_id: int, items: Sequence[NewItem], now: in
         raise Refused(f"batch {batch_id} takes no items any more: it was cancelled or removed")
     packed = f"[{','.join(map(_packed, items))}]"
     values = {"batch": batch_id, "items": packed, "now": now}
-    give_back(db)
     db.execute(_JOBS, values)
     # Within one transaction AUTOINCREMENT hands out consecutive ids, in the array's order.
     last: int = db.execute("SELECT last_insert_rowid()").fetchone()[0]

@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 from jobd.core.new_job import JobId, NewJob
-from jobd.store.job_ids import NEXT_ID, give_back, given
 
 SLICE_JOBS = 10_000
 SLICE_BYTES = 32 << 20
@@ -25,13 +24,12 @@ _VALUES = """
 """
 _PLACES = {field: f":{field}" for field in (*NewJob._fields, "now")}
 
-_PLAIN = f"""
-    INSERT INTO job_queue (id, job_type, queue, payload, created_at, ready)
-    VALUES ({NEXT_ID}, ?, coalesce((SELECT queue FROM job_types WHERE name = ?), 'default'),
-        ?, ?, 1)
+_PLAIN = """
+    INSERT INTO job_queue (job_type, queue, payload, created_at, ready)
+    VALUES (?, coalesce((SELECT queue FROM job_types WHERE name = ?), 'default'), ?, ?, 1)
 """
 _WITHOUT_OPTIONS = NewJob("", "")[2:]
-_ONE = f"INSERT INTO job_queue (id, {_COLUMNS}) VALUES ({NEXT_ID}, {_VALUES.format(**_PLACES)})"
+_ONE = f"INSERT INTO job_queue ({_COLUMNS}) VALUES ({_VALUES.format(**_PLACES)})"
 _ONE_WITH_KEY = f"{_ONE} ON CONFLICT DO NOTHING RETURNING id"
 _ALIKE = f"""
     INSERT INTO job_queue ({_COLUMNS})
@@ -64,23 +62,23 @@ def enqueue(db: sqlite3.Connection, new: NewJob, now: int) -> JobId:
     if new[2:] == _WITHOUT_OPTIONS:
         # The common case, at half the cost: a statement pays for each value that it binds.
         # Python 3.12 before 3.12.4 takes ?1 for a name, and warns.
-        return _made(db, db.execute(_PLAIN, (new[0], new[0], new[1], now)).lastrowid)
+        return _made(db.execute(_PLAIN, (new[0], new[0], new[1], now)))
     values = {**new._asdict(), "now": now}
     if new.unique_key is None and new.request_id is None:
-        return _made(db, db.execute(_ONE, values).lastrowid)
+        return _made(db.execute(_ONE, values))
     rows = db.execute(_ONE_WITH_KEY, values).fetchall()
     if rows:
-        return _made(db, rows[0][0])
+        return JobId(rows[0][0])
     keys = {"request_id": new.request_id, "unique_key": new.unique_key}
     holder = JobId(db.execute(_HOLDER, keys).fetchone()[0])
     holder.created = False
     return holder
 
 
-def _made(db: sqlite3.Connection, job_id: int | None) -> JobId:
-    assert job_id is not None  # noqa: S101 - an INSERT that did not raise made a row
-    given(db, job_id)
-    return JobId(job_id)
+def _made(cursor: sqlite3.Cursor) -> JobId:
+    made = cursor.lastrowid
+    assert made is not None  # noqa: S101 - an INSERT that did not raise made a row
+    return JobId(made)
 
 
 def enqueue_many(db: sqlite3.Connection, jobs: Sequence[NewJob], now: int) -> list[JobId]:
@@ -90,7 +88,6 @@ def enqueue_many(db: sqlite3.Connection, jobs: Sequence[NewJob], now: int) -> li
     if any(each.unique_key or each.request_id for each in jobs):
         return [enqueue(db, new, now) for new in jobs]
     made: list[JobId] = []
-    give_back(db)
     for part in _slices(jobs):
         _insert(db, part, now)
         # Within one transaction AUTOINCREMENT hands out consecutive ids, in the array's order.

@@ -1,6 +1,6 @@
 """Keeping the write-ahead log short in a producer, while no daemon does it.
 
-Without this the log of a host whose daemon is stopped would grow by two pages a job, and a
+Without this the log of a host whose daemon is stopped would grow by three pages a job, and a
 log that grows takes longer to sync than one that is written again from its start. The rule of
 the daemon's checkpoints holds here too: on a second connection, while the first holds the write
 lock, so that nobody can commit meanwhile.

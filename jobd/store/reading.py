@@ -99,6 +99,12 @@ def _by_index(
     return ["id IN (SELECT value FROM json_each(:few))"], "+id", json.dumps(ids)
 
 
+def last_id(db: sqlite3.Connection) -> int:
+    """The last id that was given to a job, which may be gone; 0 when none was."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'job_queue'").fetchone()
+    return int(row[0]) if row else 0
+
+
 def statuses(db: sqlite3.Connection, ids: Sequence[int]) -> dict[int, JobStatus]:
     """The status of each of these jobs that exists."""
     rows = db.execute(

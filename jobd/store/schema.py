@@ -202,12 +202,11 @@ def _unrecorded(
 ) -> Difference:
     name = f"migration {migration.version:03} ({migration.name})"
     told = f"{name} is recorded as rolled back" if record else f"{name} has no record"
-    touched = _touched(migration.version, history)
-    tables = [name for kind, name in touched if kind == "table"]
+    tables = [name for kind, name in _touched(migration.version, history) if kind == "table"]
     if not there:
         return Difference(RECORDS_TABLE, f"{told}, though the schema is said to be beyond it")
     return Difference(
-        ", ".join(tables or [name for _, name in touched]),
+        ", ".join(tables) or RECORDS_TABLE,
         f"exists as jobd needs it, while {told}",
         f"jobd migrate mark-applied {migration.version}",
     )

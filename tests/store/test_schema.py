@@ -200,9 +200,7 @@ def record_mutations() -> Iterator[Mutation]:
     for migration in MIGRATIONS:
         v = migration.version
         tables = ("batch_jobs", "operator_actions", "daemons", "job_attempts", "job_queue")
-        about = "job_queue_newest_gone" if migration.name == "set_ids_aside" else next(
-            t for t in tables if t in migration.drops or t == "job_queue"
-        )
+        about = next(t for t in tables if t in migration.drops or t == "job_queue")
         yield Mutation(f"record {v} removed", about, sql,
                        (f"DELETE FROM schema_migrations WHERE version = {v}",))
         for more in ((), (f"PRAGMA user_version = {v - 1}",)):

@@ -8,7 +8,6 @@ from jobd.store.migrations.m005_keep_attempts import KeepAttempts
 from jobd.store.migrations.m006_know_daemons import KnowDaemons
 from jobd.store.migrations.m007_record_operators import RecordOperators
 from jobd.store.migrations.m008_add_batches import AddBatches
-from jobd.store.migrations.m009_set_ids_aside import SetIdsAside
 from jobd.store.migrations.migration import Loss, Migration
 
 MIGRATIONS: tuple[Migration, ...] = (
@@ -20,7 +19,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     KnowDaemons(),
     RecordOperators(),
     AddBatches(),
-    SetIdsAside(),
 )
 
 __all__ = ["MIGRATIONS", "Loss", "Migration"]
