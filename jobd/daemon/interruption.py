@@ -2,34 +2,40 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from jobd import clock
 from jobd.core.job import Stopped
 from jobd.daemon.attempt import Attempt
-from jobd.daemon.signals import catch
+from jobd.daemon.signals import catch, forks, is_within
 
 TERMINATED = 128 + signal.SIGTERM
 REASON_COMES_WITHIN = 0.05
+AGAIN_AFTER = 0.001
 
 
 class Interruption:
     """It raises Stopped in a handler, and ends a process that runs none.
 
     Anywhere else it is `pending` and takes effect where that part is over. An attempt is
-    interrupted once; the process is to be replaced then.
+    interrupted once; the process is to be replaced then. Once more only where Python had to ignore
+    what was raised: in a hook of a fork, or a finalizer.
     """
 
     def __init__(self) -> None:
         self.pending = False
         self._idle = False
         self._attempt: Attempt | None = None
+        self._interrupted: Attempt | None = None
 
     def listen(self) -> None:
         """Take SIGTERM; again before each attempt, for a handler may have taken it away."""
         catch(signal.SIGTERM, self._arrived)
+        sys.unraisablehook = self._ignored
 
     @contextmanager
     def idle(self) -> Iterator[None]:
@@ -51,7 +57,7 @@ class Interruption:
                 self._interrupt(attempt)
             yield
         finally:
-            self._attempt = None
+            self._attempt = self._interrupted = None
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -77,15 +83,30 @@ class Interruption:
                 self._attempt = None
             raise
 
-    def _arrived(self, _number: int, _frame: object) -> None:
+    def _arrived(self, _number: int, frame: FrameType | None) -> None:
         if self._idle:
             os._exit(TERMINATED)
+        if forks(frame) or is_within(frame, self._ignored):
+            self._come_again()
+            return
         first, self.pending = not self.pending, True
         if first and self._attempt is not None:
             self._interrupt(self._attempt)
 
+    def _ignored(self, what: "sys.UnraisableHookArgs") -> None:
+        """Python's `unraisablehook`."""
+        if isinstance(what.exc_value, Stopped) and self._interrupted is not None:
+            self._attempt, self.pending = self._interrupted, False
+            self._come_again()
+        else:
+            sys.__unraisablehook__(what)
+
+    def _come_again(self) -> None:
+        """Nothing can be raised here: the signal arrives once more, a moment later."""
+        threading.Thread(target=_send_again, name="jobd-again", daemon=True).start()
+
     def _interrupt(self, attempt: Attempt) -> None:
-        self._attempt = None
+        self._attempt, self._interrupted = None, attempt
         self._wait_for_reason(attempt)
         if attempt.interrupt is not None:
             attempt.interrupt()
@@ -97,3 +118,8 @@ class Interruption:
         deadline = clock.monotonic() + REASON_COMES_WITHIN
         while not attempt.stopping.is_set() and clock.monotonic() < deadline:
             clock.pause(0.001)
+
+
+def _send_again() -> None:
+    clock.pause(AGAIN_AFTER)
+    os.kill(os.getpid(), signal.SIGTERM)

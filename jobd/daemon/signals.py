@@ -90,4 +90,18 @@ def _catch_nothing() -> None:
     _let_go()
 
 
+def forks(frame: FrameType | None) -> bool:
+    """Whether this is amid a fork: what a catcher raises there would be ignored, and leave the
+    signals held."""
+    return is_within(frame, _hold, _let_go, _catch_nothing)
+
+
+def is_within(frame: FrameType | None, *functions: Callable[..., object]) -> bool:
+    """Whether the frame is one of these functions', or that of something they called."""
+    codes = {function.__code__ for function in functions}
+    while frame is not None and frame.f_code not in codes:
+        frame = frame.f_back
+    return frame is not None
+
+
 os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_catch_nothing)

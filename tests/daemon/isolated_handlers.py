@@ -111,6 +111,18 @@ def tidies(number: int):
             time.sleep(0.005)
         (ROOT / f"tidied-{number}").touch()
 
+@job("forks")
+def forks(number: int):
+    try:
+        (ROOT / f"began-{number}").touch()
+        while True:
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+    finally:
+        (ROOT / f"tidied-{number}").touch()
+
 @job("will_not")
 def will_not():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

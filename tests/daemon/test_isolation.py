@@ -151,11 +151,13 @@ def test_a_deadline_ends_whatever_runs(house: House, how: str) -> None:
     assert len(children(daemon.pid)) == 1
 
 
-def test_a_handler_that_was_stopped_tidies_up_undisturbed(house: House) -> None:
-    """Whether `sleep` or SIGTERM raised Stopped first, the other does not do so once more."""
+@pytest.mark.parametrize("how", ["tidies", "forks"])
+def test_a_handler_that_was_stopped_tidies_up_undisturbed(house: House, how: str) -> None:
+    """Whether `sleep` or SIGTERM raised Stopped first, the other does not do so once more; and what
+    was raised in a hook of a fork, where Python ignores it, is not lost."""
     house.handlers(HANDLERS)
     daemon = house.start("--workers", "8", pool__isolation="process", timing__kill_grace="10s")
-    ids = [house.enqueue("tidies", {"number": n}, timeout=0.3, max_retries=0) for n in range(24)]
+    ids = [house.enqueue(how, {"number": n}, timeout=0.3, max_retries=0) for n in range(24)]
     daemon.wait_for_all("job.dead_lettered", ids)
     # One that the machine was too slow to begin within its timeout has nothing to tidy up.
     began, tidied = (
