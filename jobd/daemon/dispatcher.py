@@ -141,7 +141,7 @@ class Dispatcher:
         self._listened_at = now
         self._wakeup.prepare()
         if not reports:
-            self._hand.wake_all()  # whoever is awake has something longer to do
+            self._hand.wake_enough()
         nap = 0.0 if reports or not self._arrivals.empty() else self._nap(now)
         self._poked |= self._wakeup.wait(nap)
         pace = self._not_before - clock.monotonic()
@@ -172,7 +172,7 @@ class Dispatcher:
             # The batch stays as it is; nothing that handlers have done is lost while we live.
             self._not_before = monotonic + RETRY_AFTER_FULL
             self._report.disk_full(str(error), monotonic)
-            self._hand.wake_all()
+            self._hand.wake_enough()
             if self._finishing.is_set():
                 raise
             return
@@ -271,7 +271,7 @@ class Dispatcher:
         """The daemon waits for the lock as long as it takes, and says so; a stop ends it."""
         self.last_turn = clock.monotonic()
         self._report.locked(waited, self._database.path)
-        self._hand.wake_all()
+        self._hand.wake_enough()
         return not (self._finishing.is_set() and waited > RETRY_AFTER_FULL)
 
     def _transaction(self) -> Transaction:

@@ -139,10 +139,9 @@ class Hand:
         self._pool.wake(self._brief_jobs.workers_for(claimed.jobs))
         self._claimed = frozenset()
 
-    def wake_all(self) -> None:
-        """Nobody may sleep while something waits."""
-        if self._pool.inbox:
-            self._pool.wake(self._pool.size)
+    def wake_enough(self) -> None:
+        """Nobody may sleep while something waits: whoever is awake has something longer to do."""
+        self._pool.wake(len(self._pool.inbox))
 
     def known(self) -> set[int]:
         """Jobs in hand, and those whose claim may have been committed a moment ago."""
