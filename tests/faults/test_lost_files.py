@@ -107,7 +107,7 @@ def test_a_producer_goes_on_in_the_file_that_was_put_in_place(house: House) -> N
 
 
 def test_a_database_that_is_written_over_is_named(house: House) -> None:
-    """`cp` of another file over it: one sentence, a documented status, no flood."""
+    """`cp` of another file over it: one sentence, a documented status, and nothing said twice."""
     daemon = house.start()
     house.enqueue("quick", delay=3600)
     with house.db.open("r+b") as file:
@@ -121,8 +121,11 @@ def test_a_database_that_is_written_over_is_named(house: House) -> None:
     poke(house.db)
     assert daemon.exit_status() in (75, 78)
     assert set(complaints(daemon)) <= {"sweep.failed", "daemon.failed"}
-    assert len(complaints(daemon)) <= 2
-    assert str(house.db) in daemon.wait_for("daemon.failed")["error"]
+    (failed,) = daemon.events("daemon.failed")
+    assert str(house.db) in failed["error"]
+    # What SQLite calls it goes by the page that it reads first.
+    told = [each["error"] for each in daemon.events("sweep.failed")]
+    assert len(told) == len(set(told)) <= 3
     assert "Traceback" not in daemon.stderr
 
 
