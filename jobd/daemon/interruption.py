@@ -1,5 +1,6 @@
 """What SIGTERM does to the main thread of a child process."""
 
+import _thread
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from types import FrameType
 from jobd import clock
 from jobd.core.job import Stopped
 from jobd.daemon.attempt import Attempt
-from jobd.daemon.signals import catch, forks, is_within
+from jobd.daemon.signals import catch, forks, is_within, let_go
 
 TERMINATED = 128 + signal.SIGTERM
 REASON_COMES_WITHIN = 0.05
@@ -30,12 +31,15 @@ class Interruption:
         self.pending = False
         self._idle = False
         self._attempt: Attempt | None = None
-        self._interrupted: Attempt | None = None
+        self._raised: tuple[Stopped, Attempt] | None = None
+        self._next_hook = sys.unraisablehook
 
     def listen(self) -> None:
         """Take SIGTERM; again before each attempt, for a handler may have taken it away."""
         catch(signal.SIGTERM, self._arrived)
-        sys.unraisablehook = self._ignored
+        let_go()
+        if sys.unraisablehook != self._ignored:
+            self._next_hook, sys.unraisablehook = sys.unraisablehook, self._ignored
 
     @contextmanager
     def idle(self) -> Iterator[None]:
@@ -57,7 +61,7 @@ class Interruption:
                 self._interrupt(attempt)
             yield
         finally:
-            self._attempt = self._interrupted = None
+            self._attempt = self._raised = None
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -94,24 +98,34 @@ class Interruption:
             self._interrupt(self._attempt)
 
     def _ignored(self, what: "sys.UnraisableHookArgs") -> None:
-        """Python's `unraisablehook`."""
-        if isinstance(what.exc_value, Stopped) and self._interrupted is not None:
-            self._attempt, self.pending = self._interrupted, False
+        """Python's `unraisablehook`: what we have raised is raised again, the rest not ours."""
+        if self._raised is not None and what.exc_value is self._raised[0]:
+            self._attempt, self.pending = self._raised[1], False
             self._come_again()
-        else:
-            sys.__unraisablehook__(what)
+            return
+        # A hook that calls the one before it calls us, if we were there first.
+        hook, self._next_hook = self._next_hook, sys.__unraisablehook__
+        try:
+            hook(what)
+        finally:
+            self._next_hook = hook
 
     def _come_again(self) -> None:
-        """Nothing can be raised here: the signal arrives once more, a moment later."""
-        threading.Thread(target=_send_again, name="jobd-again", daemon=True).start()
+        """Nothing can be raised here: the signal arrives once more, a moment later.
+
+        A `threading.Thread` takes locks, which this thread may hold.
+        """
+        _thread.start_new_thread(_send_again, ())
 
     def _interrupt(self, attempt: Attempt) -> None:
-        self._attempt, self._interrupted = None, attempt
+        self._attempt = None
         self._wait_for_reason(attempt)
         if attempt.interrupt is not None:
             attempt.interrupt()
         elif not attempt.handler.is_async:  # a coroutine looks for itself before it begins
-            raise Stopped(attempt.stopping.reason)
+            stopped = Stopped(attempt.stopping.reason)
+            self._raised = stopped, attempt
+            raise stopped
 
     def _wait_for_reason(self, attempt: Attempt) -> None:
         """Another thread is about to set it; no lock may be waited for in a signal handler."""

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from types import FrameType
 
@@ -67,16 +67,34 @@ def catch(number: int, catcher: Catcher) -> None:
     _caught[number] = catcher
 
 
-_forking = threading.local()
+class _Forking(threading.local):
+    mask: Set[int] | None = None
+    """What this thread had blocked before the fork that it is amid."""
+
+
+_forking = _Forking()
 
 
 def _hold() -> None:
     """Before a fork: what is sent to the child at once waits until it has its own actions."""
-    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _caught)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _caught)
+    if _forking.mask is None:  # else a handler's own signal handler has cut the last release short
+        _forking.mask = mask
 
 
-def _let_go() -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+def let_go() -> None:
+    """After a fork; and before an attempt, should the one before have left signals held."""
+    try:
+        _restore()
+    finally:
+        _restore()  # a signal handler may raise into the first
+
+
+def _restore() -> None:
+    if _forking.mask is None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _caught)
+    else:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
 def _catch_nothing() -> None:
@@ -87,13 +105,18 @@ def _catch_nothing() -> None:
             signal.set_wakeup_fd(-1)
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
-    _let_go()
+    _forked()
+
+
+def _forked() -> None:
+    let_go()
+    _forking.mask = None
 
 
 def forks(frame: FrameType | None) -> bool:
     """Whether this is amid a fork: what a catcher raises there would be ignored, and leave the
     signals held."""
-    return is_within(frame, _hold, _let_go, _catch_nothing)
+    return is_within(frame, _hold, _forked, _catch_nothing)
 
 
 def is_within(frame: FrameType | None, *functions: Callable[..., object]) -> bool:
@@ -104,4 +127,4 @@ def is_within(frame: FrameType | None, *functions: Callable[..., object]) -> boo
     return frame is not None
 
 
-os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_catch_nothing)
+os.register_at_fork(before=_hold, after_in_parent=_forked, after_in_child=_catch_nothing)

@@ -123,6 +123,63 @@ def forks(number: int):
     finally:
         (ROOT / f"tidied-{number}").touch()
 
+@job("checks")
+def checks(number: int):
+    def lines():
+        try:
+            while True:
+                yield
+        finally:
+            jobd.current_job().check()  # raised while the loop is left, and ignored there
+    try:
+        (ROOT / f"began-{number}").touch()
+        for _ in lines():
+            time.sleep(0.01)
+    finally:
+        for _ in range(30):
+            time.sleep(0.005)
+        (ROOT / f"tidied-{number}").touch()
+
+def hook(what):
+    (ROOT / "hooked").touch()
+
+sys.unraisablehook = hook
+
+@job("drops")
+def drops():
+    class Bad:
+        def __del__(self):
+            raise ValueError
+    Bad()
+
+@job("is_rung")
+def is_rung():
+    class Ring(Exception):
+        pass
+    def ring(number, frame):
+        while frame is not None and frame.f_code is not forks_and_waits.__code__:
+            frame = frame.f_back
+        if frame is not None:
+            raise Ring
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.005)
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        try:
+            forks_and_waits(end)
+        except Ring:
+            pass
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+def forks_and_waits(end):
+    while time.monotonic() < end:
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+
 @job("will_not")
 def will_not():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

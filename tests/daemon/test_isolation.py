@@ -151,7 +151,7 @@ def test_a_deadline_ends_whatever_runs(house: House, how: str) -> None:
     assert len(children(daemon.pid)) == 1
 
 
-@pytest.mark.parametrize("how", ["tidies", "forks"])
+@pytest.mark.parametrize("how", ["tidies", "forks", "checks"])
 def test_a_handler_that_was_stopped_tidies_up_undisturbed(house: House, how: str) -> None:
     """Whether `sleep` or SIGTERM raised Stopped first, the other does not do so once more; and what
     was raised in a hook of a fork, where Python ignores it, is not lost."""
@@ -166,6 +166,21 @@ def test_a_handler_that_was_stopped_tidies_up_undisturbed(house: House, how: str
     )
     assert began
     assert tidied == began
+
+
+def test_what_a_handler_ignores_goes_to_its_own_hook(house: House) -> None:
+    """As its module has set it, beside the one that looks for a Stopped which was lost."""
+    house.handlers(HANDLERS)
+    daemon = house.start(pool__isolation="process")
+    result(house, daemon, "drops")
+    assert (house.root / "hooked").exists()
+
+
+def test_signals_are_not_held_when_a_signal_handler_raises_amid_forks(house: House) -> None:
+    """As one does that keeps a time limit by SIGALRM: Python ignores it in the hooks of a fork."""
+    house.handlers(HANDLERS)
+    daemon = house.start(pool__isolation="process")
+    assert result(house, daemon, "is_rung") == []
 
 
 def test_a_handler_that_looks_may_still_finish(house: House, daemon: RunningDaemon) -> None:
