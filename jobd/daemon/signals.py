@@ -98,8 +98,8 @@ def _restore() -> None:
 
 
 def _catch_nothing() -> None:
-    """In a forked child: a signal to it is not the daemon's, and SIGTERM ends it. What a terminal
-    sends to all, SIGINT and SIGHUP, does nothing to it: its job goes on while the daemon does."""
+    """In a forked child: a signal to it is not the daemon's, and SIGTERM ends it. Of what is caught
+    here, SIGINT and SIGHUP, which a terminal sends to all, do nothing to it: its job goes on."""
     for number, catcher in _caught.items():
         if signal.getsignal(number) == catcher:
             signal.set_wakeup_fd(-1)

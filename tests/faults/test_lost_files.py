@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from jobd.poke import poke
 from jobd.store.connection import WAL_LIMIT
 from jobd.store.opening import PAGE_SIZE
 from tests.daemon.harness import House
-from tests.daemon.villain import until
 from tests.faults.disk import mounted
 from tests.faults.test_failing_calls import beats, complaints
 
@@ -112,27 +110,28 @@ def test_a_database_that_is_written_over_is_named(house: House) -> None:
     """`cp` of another file over it: one sentence, a documented status, and nothing said twice."""
     daemon = house.start()
     house.enqueue("quick", delay=3600)
-    with house.db.open("r+b") as file:
-        # Never empty: SQLite takes away the log of an empty file, and that is another story.
-        file.write(b"not what it was" * 1000)
-        file.truncate()
-    refused = subprocess.run(house.argv("enqueue", "quick"), env=house.env, capture_output=True,
-                             text=True, check=False)
-    assert refused.returncode == 78
-    assert [line[:6] for line in refused.stderr.splitlines()] == ["jobd: "]
-    poke(house.db)
-    # The dispatcher ends the daemon once it reads the file; while the log and its cache have all
-    # that it needs, a sweep tells.
-    until(lambda: complaints(daemon))
-    daemon.signal(signal.SIGTERM)
-    assert daemon.exit_status() in (0, 75, 78)
+    with closing(sqlite3.connect(house.db, isolation_level=None)) as another:
+        # With an empty log, and a commit that the daemon has not seen, it must read the file.
+        another.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        another.execute("BEGIN IMMEDIATE")
+        another.execute("UPDATE daemons SET started_at = started_at")
+        with house.db.open("r+b") as file:
+            # Never empty: SQLite takes away the log of an empty file, and that is another story.
+            file.write(b"not what it was" * 1000)
+            file.truncate()
+        another.execute("COMMIT")
+        refused = subprocess.run(house.argv("enqueue", "quick"), env=house.env,
+                                 capture_output=True, text=True, check=False)
+        assert refused.returncode == 78
+        assert [line[:6] for line in refused.stderr.splitlines()] == ["jobd: "]
+        poke(house.db)
+        assert daemon.exit_status() in (75, 78)
     assert set(complaints(daemon)) <= {"sweep.failed", "daemon.failed"}
-    assert len(daemon.events("daemon.failed")) <= 1
+    (failed,) = daemon.events("daemon.failed")
+    assert str(house.db) in failed["error"]
     # What SQLite calls it goes by the page that it reads first.
     told = [each["error"] for each in daemon.events("sweep.failed")]
-    assert len(told) == len(set(told)) <= 3
-    assert all(str(house.db) in each for each in told)
-    assert "Traceback" not in daemon.stderr
+    assert len(told) == len(set(told)) <= 2
 
 
 CARELESS = """
