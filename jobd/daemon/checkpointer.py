@@ -9,51 +9,55 @@ from jobd import errors
 from jobd.daemon.report import Report
 from jobd.store.connection import Database
 from jobd.store.kernel_locks import readers
-from jobd.store.sizes import log_bytes
+from jobd.store.log_position import is_filled
 
-ROWS_BETWEEN = 4_000
+FULL_LOG = 4_200_000
+"""Bytes: what is committed before the next look still fits into the log as it was grown."""
+LOOKS_BETWEEN = 0.02
 QUIET_FOR = 1.0
 LONGEST_BETWEEN = 5.0
-SHORTEST_BETWEEN = 0.25
+SHORTEST_BETWEEN = 0.1
 LONG_LOG = 16 << 20
 HELD_BACK_FOR = 1.5
 """A longer log, moved no further for so many seconds, is held back by a reader."""
 
 
 class Checkpointer:
-    """Counts what was written and checkpoints when it is enough, or when it is quiet."""
+    """Checkpoints when the log is full, when it is quiet, and now and then."""
 
     def __init__(self, writer: Database, second: Database, report: Report) -> None:
         self._writer = writer
         self._second = second
         self._report = report
-        self._rows = 0
+        self._is_ahead = False
         self._moved = 0
         self._held_since = 0.0
         self._last = 0.0
-        self._measured = 0.0
+        self._looked = 0.0
+        # Without syncs it may grow.
+        self._full = LONG_LOG if writer.synchronous == "normal" else FULL_LOG
         self._last_write = 0.0
 
-    def after_commit(self, rows: int, now: float) -> None:
-        self._rows += max(rows, 1)
+    def after_commit(self, now: float) -> None:
+        """`now` is monotonic, as everywhere here."""
+        self._is_ahead = True
         self._last_write = now
-        due = self._rows >= ROWS_BETWEEN or now - self._last > LONGEST_BETWEEN
-        if due or self._is_long(now):
+        if now - self._last > LONGEST_BETWEEN or self._is_full(now):
             self._run(now)
 
-    def _is_long(self, now: float) -> bool:
-        """Large payloads, deletions and pages given back fill the log with few rows."""
-        if now - self._measured < SHORTEST_BETWEEN:
-            return False  # a log whose size was asked for takes longer to sync the next time
-        self._measured = now
-        return log_bytes(self._writer.path) > LONG_LOG
+    def _is_full(self, now: float) -> bool:
+        """A log that grows takes longer to sync than one that is written again."""
+        if now - self._looked < LOOKS_BETWEEN or now - self._last < SHORTEST_BETWEEN:
+            return False
+        self._looked = now
+        return is_filled(self._writer.path, self._full)
 
     def others_wrote(self) -> None:
-        self._rows += 1
+        self._is_ahead = True
 
     def when_quiet(self, now: float) -> None:
-        """Called on an idle turn; `now` is monotonic."""
-        if self._rows and now - self._last_write > QUIET_FOR:
+        """Called on an idle turn."""
+        if self._is_ahead and now - self._last_write > QUIET_FOR:
             self._run(now)
 
     def _run(self, now: float) -> None:
@@ -68,7 +72,7 @@ class Checkpointer:
             return
         self._report.checkpointed()
         if length == moved:
-            self._rows = 0
+            self._is_ahead = False
         if length == moved or moved != self._moved:
             self._moved, self._held_since = moved, now
         elif length > LONG_LOG and now - self._held_since >= HELD_BACK_FOR:

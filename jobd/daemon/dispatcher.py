@@ -297,4 +297,4 @@ class Dispatcher:
         for checkpoint in batch.checkpoints:
             checkpoint.answer(kept=checkpoint.attempt.job.id in applied.checkpoints)
         self._report.applied(applied, claimed)
-        self._checkpointer.after_commit(len(batch.ended) + len(claimed.jobs), monotonic)
+        self._checkpointer.after_commit(monotonic)
