@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LONGEST_ADDRESS = 107
+FROM_OUTSIDE, FROM_A_JOB = b"\x01", b"\x02"
 
 
 def socket_path(database: Path) -> Path:
@@ -42,8 +43,8 @@ class Poker:
         self._socket: socket.socket | None = None
         self._nobody_at: object = None
 
-    def poke(self, place: object = None) -> None:
-        """As the function `poke`.
+    def poke(self, place: object = None, message: bytes = FROM_OUTSIDE) -> None:
+        """As the function `poke`; `message` says who pokes.
 
         `place` is the state of the database's directory, or None when it is not known. Whoever
         was not there is not tried again before that changes: a daemon that starts changes it.
@@ -51,21 +52,21 @@ class Poker:
         if place is not None and place == self._nobody_at:
             return
         try:
-            self._send()
+            self._send(message)
         except BlockingIOError:
             pass  # its inbox is full: it is awake
         except OSError:
             self._nobody_at = place
 
-    def _send(self) -> None:
+    def _send(self, message: bytes) -> None:
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
         if self._is_long:
             with address(self._path) as name:
-                self._socket.sendto(b"\x01", name)
+                self._socket.sendto(message, name)
         else:
-            self._socket.sendto(b"\x01", self._name)
+            self._socket.sendto(message, self._name)
 
     def close(self) -> None:
         if self._socket is not None:

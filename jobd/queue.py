@@ -11,11 +11,12 @@ from typing import Any
 from jobd import clock, errors
 from jobd.actor import actor
 from jobd.batch_queue import Door
+from jobd.core.current import job_here
 from jobd.core.lifecycle import ENDED, JobStatus, Request
 from jobd.core.new_job import JobId, NewJob, check_integer, new_job, new_jobs
 from jobd.core.shown import absent, shown
 from jobd.group_commit import GroupCommit
-from jobd.poke import Poker
+from jobd.poke import FROM_A_JOB, FROM_OUTSIDE, Poker
 from jobd.store import enqueue as store_enqueue
 from jobd.store import reading, requests
 from jobd.store.connection import Database
@@ -185,7 +186,7 @@ class Queue(Door):
 
     def _wrote(self, database: Database, jobs: int) -> None:
         """Tell the daemon, and mind the write-ahead log: so many jobs were written."""
-        self._poker.poke(database.place)
+        self._poker.poke(database.place, FROM_OUTSIDE if job_here() is None else FROM_A_JOB)
         if self._log is not None:
             self._log.wrote(jobs)
 

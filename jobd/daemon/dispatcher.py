@@ -17,6 +17,7 @@ from jobd.daemon.checkpointer import Checkpointer
 from jobd.daemon.crew import Crew
 from jobd.daemon.hand import Hand
 from jobd.daemon.ledger import Ledger
+from jobd.daemon.pace import Pace
 from jobd.daemon.refused import set_aside_refused
 from jobd.daemon.report import Report
 from jobd.daemon.survivors import survey
@@ -31,7 +32,6 @@ from jobd.store.transaction import Transaction
 
 LONGEST_NAP = 0.5
 SHORT_NAP = 0.02
-BETWEEN_COMMITS = 0.002
 UNPOKED = 0.02
 """Whoever commits pokes; for those who do not, the database is asked so often, in seconds."""
 ENOUGH = 64
@@ -70,7 +70,7 @@ class Dispatcher:
         self._looked_at = -UNPOKED
         self._listened_at = -UNHEARD
         self._next_due: int | None = None
-        self._not_before = 0.0
+        self._pace = Pace(hand, wakeup)
         self._draining = threading.Event()
         self._finishing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dispatcher", daemon=True)
@@ -129,7 +129,7 @@ class Dispatcher:
         for row in rows:
             (self._batch.haunted if row.id in haunted else self._batch.orphans).append(row)
         self.turn(clock.monotonic())
-        self._not_before = 0.0  # what lay there before us is no producer to take turns with
+        self._pace.not_before = 0.0  # what lay there before us is no producer to take turns with
         self._crew.opened_up()
 
     def _sleep(self) -> None:
@@ -144,9 +144,7 @@ class Dispatcher:
             self._hand.wake_enough()
         nap = 0.0 if reports or not self._arrivals.empty() else self._nap(now)
         self._poked |= self._wakeup.wait(nap)
-        pace = self._not_before - clock.monotonic()
-        if pace > 0:
-            clock.pause(pace)
+        self._pace.keep()
 
     def _nap(self, monotonic: float) -> float:
         if (self._feed.busy or self._hand.must_look_on(monotonic)) and not self._draining.is_set():
@@ -170,7 +168,7 @@ class Dispatcher:
             applied, claimed = self._commit(monotonic)
         except errors.DatabaseFull as error:
             # The batch stays as it is; nothing that handlers have done is lost while we live.
-            self._not_before = monotonic + RETRY_AFTER_FULL
+            self._pace.not_before = monotonic + RETRY_AFTER_FULL
             self._report.disk_full(str(error), monotonic)
             self._hand.wake_enough()
             if self._finishing.is_set():
@@ -178,12 +176,9 @@ class Dispatcher:
             return
         batch, self._batch = self._batch, Batch()
         self._after_commit(batch, applied, claimed, monotonic)
-        if others_wrote:
-            # Else producer and daemon would take turns with one job each, and a sync for each.
-            self._not_before = clock.monotonic() + BETWEEN_COMMITS
-        else:
-            # More ends gather meanwhile, and no worker waits for us.
-            self._not_before = monotonic + min(BETWEEN_COMMITS, self._hand.lasts(monotonic))
+        self._pace.committed(
+            monotonic, clock.monotonic(), others_wrote=others_wrote, claimed=len(claimed.jobs)
+        )
 
     def _has_to_write(self, monotonic: float) -> bool:
         if self._batch:

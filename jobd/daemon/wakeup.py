@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from jobd.poke import address, socket_path
+from jobd.poke import FROM_A_JOB, address, socket_path
 from jobd.store.files import file_mode
 
 
@@ -20,6 +20,8 @@ class Wakeup:
         self._pokes = _listen(database)
         self._path = socket_path(database)
         self._asleep = False
+        self.by_a_job = False
+        """Whether the last poke came from a handler: the next stage of what it works on."""
 
     def ring(self) -> None:
         """Wake the dispatcher; costs nothing while it is awake."""
@@ -45,7 +47,9 @@ class Wakeup:
         # one more call in which a handler that computes takes the interpreter's lock.
         for each in sockets:
             with suppress(BlockingIOError):
-                each.recv(16)
+                message = each.recv(16)
+                if each is self._pokes:
+                    self.by_a_job = message == FROM_A_JOB
         return self._pokes in sockets
 
     def close(self) -> None:
