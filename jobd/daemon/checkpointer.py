@@ -13,6 +13,8 @@ from jobd.store.log_position import is_filled
 
 FULL_LOG = 4_200_000
 """Bytes: what is committed before the next look still fits into the log as it was grown."""
+SEVERAL = 30
+"""Commits; where fewer have filled it they carry much, and to grow costs them little."""
 LOOKS_BETWEEN = 0.02
 QUIET_FOR = 1.0
 LONGEST_BETWEEN = 5.0
@@ -29,7 +31,7 @@ class Checkpointer:
         self._writer = writer
         self._second = second
         self._report = report
-        self._is_ahead = False
+        self._commits = 0
         self._moved = 0
         self._held_since = 0.0
         self._last = 0.0
@@ -40,7 +42,7 @@ class Checkpointer:
 
     def after_commit(self, now: float) -> None:
         """`now` is monotonic, as everywhere here."""
-        self._is_ahead = True
+        self._commits += 1
         self._last_write = now
         if now - self._last > LONGEST_BETWEEN or self._is_full(now):
             self._run(now)
@@ -50,14 +52,15 @@ class Checkpointer:
         if now - self._looked < LOOKS_BETWEEN or now - self._last < SHORTEST_BETWEEN:
             return False
         self._looked = now
-        return is_filled(self._writer.path, self._full)
+        full = self._full if self._commits >= SEVERAL else LONG_LOG
+        return is_filled(self._writer.path, full)
 
     def others_wrote(self) -> None:
-        self._is_ahead = True
+        self._commits += 1
 
     def when_quiet(self, now: float) -> None:
         """Called on an idle turn."""
-        if self._is_ahead and now - self._last_write > QUIET_FOR:
+        if self._commits and now - self._last_write > QUIET_FOR:
             self._run(now)
 
     def _run(self, now: float) -> None:
@@ -72,7 +75,7 @@ class Checkpointer:
             return
         self._report.checkpointed()
         if length == moved:
-            self._is_ahead = False
+            self._commits = 0
         if length == moved or moved != self._moved:
             self._moved, self._held_since = moved, now
         elif length > LONG_LOG and now - self._held_since >= HELD_BACK_FOR:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobd.daemon.checkpointer import FULL_LOG, SHORTEST_BETWEEN, Checkpointer
+from jobd.daemon.checkpointer import FULL_LOG, LONG_LOG, SEVERAL, SHORTEST_BETWEEN, Checkpointer
 from jobd.daemon.report import Report
 from jobd.store.connection import Database
 from jobd.store.log_position import is_filled
@@ -38,12 +38,29 @@ def is_moved(writer: Database) -> bool:
     return not is_filled(writer.path, FULL_LOG // 4)
 
 
-def test_a_full_log_is_moved_however_few_rows_filled_it(
+def commit(checkpointer: Checkpointer, now: float, times: int = SEVERAL) -> None:
+    """So many, the last of them now and those before at the beginning of time."""
+    for _ in range(times - 1):
+        checkpointer.after_commit(0.0)
+    checkpointer.after_commit(now)
+
+
+def test_a_full_log_is_moved(writer: Database, checkpointer: Checkpointer) -> None:
+    """Before it has to grow, which makes each sync dearer."""
+    write(writer, FULL_LOG)
+    commit(checkpointer, 1.0)
+    assert is_moved(writer)
+
+
+def test_a_log_that_few_commits_have_filled_may_grow(
     writer: Database, checkpointer: Checkpointer
 ) -> None:
-    """One row of a large payload is enough."""
+    """Large payloads; but not for ever."""
     write(writer, FULL_LOG)
-    checkpointer.after_commit(1.0)
+    commit(checkpointer, 1.0, SEVERAL - 1)
+    assert not is_moved(writer)
+    write(writer, LONG_LOG)
+    commit(checkpointer, 2.0, 1)
     assert is_moved(writer)
 
 
@@ -52,14 +69,14 @@ def test_a_full_log_is_not_moved_all_the_time(
 ) -> None:
     """A reader may hold it back, and then every try would be in vain."""
     write(writer, FULL_LOG)
-    checkpointer.after_commit(SHORTEST_BETWEEN / 2)
+    commit(checkpointer, SHORTEST_BETWEEN / 2)
     assert not is_moved(writer)
 
 
 def test_a_short_log_waits_for_more(writer: Database, checkpointer: Checkpointer) -> None:
     """Moving it costs two syncs."""
     write(writer, FULL_LOG // 2)
-    checkpointer.after_commit(1.0)
+    commit(checkpointer, 1.0)
     assert not is_moved(writer)
 
 
@@ -69,5 +86,5 @@ def test_a_log_that_was_made_long_beforehand_is_not_full(
     """What counts is how far commits have come in it, not its size."""
     writer.grow_wal(FULL_LOG + 1)
     write(writer, FULL_LOG // 2)
-    checkpointer.after_commit(1.0)
+    commit(checkpointer, 1.0)
     assert not is_moved(writer)
