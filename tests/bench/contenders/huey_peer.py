@@ -33,7 +33,13 @@ def made(directory: str, synchronous: str = "full", kind: str = "noop") -> tuple
         print("ran", number)
         record.ran(number)
 
-    return huey, {"noop": noop, "fails": fails, "prints": prints}[kind]
+    @huey.task()
+    def chains(number: int, last: int) -> None:
+        record.ran(number)
+        if number < last:
+            chains(number + 1, last)
+
+    return huey, {"noop": noop, "fails": fails, "prints": prints, "chains": chains}[kind]
 
 
 def consume(huey: Any, workers: int) -> None:
@@ -52,8 +58,11 @@ def drain(
     directory: str, count: int, workers: int = 4, sleep: float = 0.0, kind: str = "noop"
 ) -> dict[str, float]:
     huey, task = made(directory, kind=kind)
-    for number in range(count):
-        task(number, sleep)
+    if kind == "chains":
+        task(0, count - 1)
+    else:
+        for number in range(count):
+            task(number, sleep)
     consume(huey, workers)
     wait_for(directory, count, 120)
     return {}

@@ -2,6 +2,8 @@
 
 import os
 import time
+from functools import cache
+from pathlib import Path
 
 from measure import Record
 
@@ -36,6 +38,27 @@ def prints(number: int) -> None:
     """As noop, with one line that is kept."""
     print("ran", number)
     _record.ran(number)
+
+
+@cache
+def _queue() -> jobd.Queue:
+    return jobd.Queue(Path(os.environ["BENCH_RECORD"], "jobd.db"))
+
+
+@jobd.job("chains")
+def chains(number: int, last: int) -> None:
+    """As noop, and it puts in the next one."""
+    _record.ran(number)
+    if number < last:
+        _queue().enqueue("chains", {"number": number + 1, "last": last})
+
+
+@jobd.job("follows")
+def follows(number: int, last: int) -> None:
+    """As chains, but the next one goes in together with the end of this one."""
+    _record.ran(number)
+    if number < last:
+        jobd.current_job().enqueue("follows", {"number": number + 1, "last": last})
 
 
 @jobd.job("burns", queue="burning")

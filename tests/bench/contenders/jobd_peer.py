@@ -14,6 +14,7 @@ from measure import by_processes, each_timed, main, produced, wait_for
 import jobd
 
 HERE = Path(__file__).parent
+LINKED = ("chains", "follows")
 
 
 def queue(directory: str, synchronous: str = "full") -> jobd.Queue:
@@ -89,11 +90,13 @@ def drain(
             mine.enqueue_many([("burns", {})] * burning, priority=1000)
         jobs = [("rests", {"number": n, "sleep": sleep}) if sleep else (kind, {"number": n})
                 for n in range(count)]
+        if kind in LINKED:
+            jobs = [(kind, {"number": 0, "last": count - 1})]
         if batch:
             mine.batch("all", jobs[0][0], (payload for _, payload in jobs))
         if queues:
             jobs = [(*job, {"queue": f"q{n % queues}"}) for n, job in enumerate(jobs)]
-        for first in range(0, 0 if batch else count, 50_000):
+        for first in range(0, 0 if batch else len(jobs), 50_000):
             mine.enqueue_many(jobs[first : first + 50_000])
     if concurrency:
         Path(directory, "jobd.limits").write_text("".join(
