@@ -178,17 +178,17 @@ class Queue(Door):
             try:
                 with database.transaction(before_commit=before_commit) as db:
                     ids = store_enqueue.enqueue_many(db, jobs, now)
-                self._wrote(database, len(jobs))
+                self._wrote(database, len(jobs), sum(len(job.payload) for job in jobs))
             except BaseException as error:
                 self._let_go(error)
                 raise
         return ids
 
-    def _wrote(self, database: Database, jobs: int) -> None:
-        """Tell the daemon, and mind the write-ahead log: so many jobs were written."""
+    def _wrote(self, database: Database, jobs: int, payload: int = 0) -> None:
+        """Tell the daemon, and mind the log: so many jobs were written, of so many bytes."""
         self._poker.poke(database.place, FROM_OUTSIDE if job_here() is None else FROM_A_JOB)
         if self._log is not None:
-            self._log.wrote(jobs)
+            self._log.wrote(jobs, payload)
 
     @contextmanager
     def _connection(self) -> Iterator[Database]:

@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 from jobd.errors import BadInput
 
 MAX_DEPTH = 64
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 _encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
@@ -57,7 +58,7 @@ def encode(value: object, limit: int, what: str = "payload") -> str:
         raise BadInput(f"{what} is {len(text)} bytes of JSON, more than the limit of {limit}")
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise BadInput(f"{what} is nested deeper than {MAX_DEPTH}")
-    if "\\ud" in text:
+    if "\\" in text and "\\ud" in text:
         _check_surrogates(text, what)
     return text
 
@@ -147,12 +148,11 @@ def _check_surrogates(text: str, what: str) -> None:
 
 def _depth(text: str) -> int:
     depth = deepest = 0
-    for match in _BRACKETS.finditer(text):
-        found = match.group()
-        if found in "[{":
+    for bracket in _NO_BRACKETS.sub("", _TEXT.sub("", text)):
+        if bracket in "[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif found in "]}":
+        else:
             depth -= 1
     return deepest
 

@@ -22,7 +22,9 @@ GROWN = 2_000_000
 UNSYNCED_BETWEEN = 750
 """Commits that wait for no sync may grow the log as they go, to just below its limit."""
 JOBS_OF_A_COMMIT = 30
-"""So many jobs in one transaction fill about as many pages as one commit of a single job."""
+"""So many jobs in one transaction fill about as many pages as one commit of a single job..."""
+PAYLOAD_OF_A_COMMIT = 6_000
+"""...and so do so many bytes of payload."""
 
 
 class ProducerLog:
@@ -35,9 +37,9 @@ class ProducerLog:
         unsynced = database.synchronous == "normal"
         self._between = UNSYNCED_BETWEEN if unsynced else COMMITS_BETWEEN
 
-    def wrote(self, jobs: int) -> None:
-        """One commit of so many jobs."""
-        commits = 1 + jobs // JOBS_OF_A_COMMIT
+    def wrote(self, jobs: int, payload: int) -> None:
+        """One commit of so many jobs with so many bytes of payload."""
+        commits = 1 + jobs // JOBS_OF_A_COMMIT + payload // PAYLOAD_OF_A_COMMIT
         before, self._commits = self._commits, self._commits + commits
         if before < GROWN_AFTER <= self._commits:
             self._unless_a_daemon_does(self._grow)

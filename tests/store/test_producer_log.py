@@ -40,6 +40,15 @@ def test_large_transactions_count_for_more(queue: Queue) -> None:
     assert log_size(queue) <= 1.2 * longest
 
 
+def test_large_payloads_count_for_more(queue: Queue) -> None:
+    """Jobs of 100 kB leave the log no longer than small ones do."""
+    longest = 0
+    for number in range(200):
+        queue.enqueue("noop", {"number": number, "text": "x" * 100_000})
+        longest = max(longest, log_size(queue))
+    assert longest <= WAL_LIMIT
+
+
 def test_the_daemon_s_log_is_left_to_the_daemon(queue: Queue, tmp_path: Path) -> None:
     """While its lock is held no producer checkpoints."""
     lock = DaemonLock(queue.path)
