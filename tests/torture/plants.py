@@ -82,8 +82,9 @@ PLANTS: dict[str, Plant] = {plant.name: plant for plant in (
                 while ids is threading.local:
                     clock.pause(0.0001)
 """),
-        Edit("jobd.queue", "            self._wrote(database, len(jobs))\n",
-             "            self._poker.poke(database.place)\n"),
+        Edit("jobd.queue",
+             "self._wrote(database, len(jobs), sum(len(job.payload) for job in jobs))",
+             "self._poker.poke(database.place)"),
     )),
     Plant("claim_by_select_then_update", 60, ("nothing_is_wrong_by_the_log",),
           _SELECT_THEN_UPDATE),
