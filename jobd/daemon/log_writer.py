@@ -11,8 +11,6 @@ from jobd.log import CONTRACT_VERSION
 
 LINES_HELD = 100_000
 PATIENCE = 1.0
-GATHERS_FOR = 0.005
-"""Seconds: to write each line at once would take the interpreter's lock from jobs for each."""
 NEWLINE = ord("\n")
 _A_BATCH = 512
 
@@ -79,8 +77,6 @@ class LogWriter:
                     # A late call for a line that is written already took it away.
                     self._idle = True
                 self._idle = False
-                if len(self._lines) < _A_BATCH:
-                    self._room.wait_for(lambda: self._stopping, GATHERS_FOR)
             if self._lines:
                 self._write_some()
             elif self._stopping:
