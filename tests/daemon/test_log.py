@@ -9,6 +9,7 @@ import pytest
 
 from jobd.daemon.log_writer import LogWriter
 from tests.daemon.harness import House
+from tests.daemon.villain import until
 
 MUCH_LATER = 10.0
 
@@ -171,6 +172,8 @@ def test_a_log_file_may_be_moved_by_logrotate(logged: House) -> None:
     daemon = logged.launch("--workers", "1", log__file=str(file))
     first = logged.enqueue("quick")
     logged.queue.wait(first, timeout=10)
+    # Its row is there before its line is.
+    until(lambda: f'"job_id": {first}' in file.read_text())
     old = logged.root / "jobd.log.1"
     file.rename(old)
     second = logged.enqueue("quick")
