@@ -6,7 +6,9 @@ from jobd.daemon.wakeup import Wakeup
 
 BETWEEN_COMMITS = 0.002
 LULL = 0.001
+"""Seconds; nobody who writes without pause waits so long after the commit before."""
 FEW = 4
+"""Claimed in one turn; where jobs put in more than these, that is a stream, too."""
 
 
 class Pace:

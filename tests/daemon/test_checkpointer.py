@@ -1,4 +1,4 @@
-"""When the write-ahead log moves into the file: when it is full, and not too often."""
+"""When the write-ahead log moves into the file: when it is full or long, and not too often."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,7 +8,8 @@ import pytest
 
 from jobd.daemon.checkpointer import FULL_LOG, LONG_LOG, SEVERAL, SHORTEST_BETWEEN, Checkpointer
 from jobd.daemon.report import Report
-from jobd.store.connection import Database
+from jobd.store import sizes
+from jobd.store.connection import WAL_LIMIT, Database
 from jobd.store.log_position import is_filled
 from jobd.store.opening import open_database
 
@@ -50,6 +51,16 @@ def test_a_full_log_is_moved(writer: Database, checkpointer: Checkpointer) -> No
     write(writer, FULL_LOG)
     commit(checkpointer, 1.0)
     assert is_moved(writer)
+
+
+def test_a_long_log_is_moved_however_few_rows_filled_it(
+    writer: Database, checkpointer: Checkpointer
+) -> None:
+    """One row of a large payload is enough."""
+    write(writer, LONG_LOG)
+    commit(checkpointer, 1.0, 1)
+    assert is_moved(writer)
+    assert sizes.log_bytes(writer.path) <= WAL_LIMIT
 
 
 def test_a_log_that_few_commits_have_filled_may_grow(
