@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 
 from jobd.core.job import (
     AttemptOutcome,
@@ -102,11 +102,13 @@ class Ledger:
                 )
             else:
                 rest.append(each)
-        for job_id in completion.complete(db, successes, now):
-            each = succeeded.pop(job_id)
-            new_jobs = each.attempt.enqueued
-            enqueued = enqueue.enqueue_many(db, new_jobs, now) if new_jobs else ()
-            applied.completed.append((each, enqueued))
+        completed = [succeeded.pop(job_id) for job_id in completion.complete(db, successes, now)]
+        # A thread that a handler left may still add to what it enqueues.
+        lots = [tuple(each.attempt.enqueued) for each in completed]
+        made = iter(enqueue.enqueue_many(db, [new for lot in lots for new in lot], now))
+        applied.completed += [
+            (each, list(islice(made, len(lot)))) for each, lot in zip(completed, lots, strict=True)
+        ]
         return [*rest, *succeeded.values()]
 
     def _settle(

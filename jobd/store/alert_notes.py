@@ -4,8 +4,6 @@ import json
 import sqlite3
 from collections.abc import Iterable
 
-from jobd.store.actions import record_action
-
 ACTOR, ALERTED = "jobd", "alerted"
 
 Key = tuple[int, str]
@@ -14,8 +12,13 @@ Key = tuple[int, str]
 
 def note_alerts(db: sqlite3.Connection, keys: Iterable[Key], now: int) -> None:
     """These alerts are raised now."""
-    for job_id, cause in keys:
-        record_action(db, now, ACTOR, ALERTED, job_id=job_id, detail=cause)
+    db.execute(
+        """
+        INSERT INTO operator_actions (acted_at, actor, verb, job_id, detail)
+        SELECT ?, ?, ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)
+        """,
+        (now, ACTOR, ALERTED, json.dumps(list(keys))),
+    )
 
 
 def alerted(db: sqlite3.Connection, keys: Iterable[Key]) -> set[Key]:

@@ -54,6 +54,12 @@ def hands_on(fail: bool = False, bad: bool = False):
     if fail and me.attempt == 1:
         raise OSError("after all")
 
+@job("passes_on")
+def passes_on(count: int):
+    me = jobd.current_job()
+    for n in range(count):
+        me.enqueue("quick", {"n": n}, priority=min(me.id, 100), max_retries=n)
+
 @job("runs")
 def runs(argv: list, check: bool = True):
     done = jobd.current_job().run(argv, check=check, env={"EXTRA": "given"})
@@ -185,6 +191,20 @@ def test_enqueued_jobs_come_with_the_completion_and_only_with_it(house: House) -
     assert (plain["queue"], plain["payload"]) == ("default", '{"n":1}')
     assert (special["queue"], special["priority"]) == ("media", 5)
     assert special["started_at"] >= special["scheduled_at"]
+
+
+def test_many_jobs_that_enqueue_in_one_turn_each_name_their_own(house: House) -> None:
+    """Whose they are: as many as each has put in, in its order."""
+    counts = [n % 4 for n in range(100)]
+    ids = house.queue.enqueue_many([("passes_on", {"count": count}) for count in counts])
+    daemon = with_handlers(house).start()
+    daemon.wait_for_all("job.completed", ids)
+    for job_id, count in zip(ids, counts, strict=True):
+        (done,) = daemon.events("job.completed", job_id=job_id)
+        made = [house.job(each) for each in done.get("enqueued", [])]
+        assert [(row["priority"], row["max_retries"], row["payload"]) for row in made] == [
+            (job_id, n, f'{{"n":{n}}}') for n in range(count)
+        ]
 
 
 def test_a_bad_enqueue_fails_the_attempt_at_once(house: House) -> None:

@@ -35,3 +35,5 @@ def test_an_alert_is_known_by_job_and_cause(db: sqlite3.Connection, rows: Rows) 
     asked = [(one, "zombie"), (one, "dead_letter"), (other, "zombie"), (99, "zombie")]
     assert alerted(db, asked) == {(one, "zombie")}
     assert alerted(db, []) == set()
+    kept = db.execute("SELECT acted_at, actor, verb FROM operator_actions").fetchall()
+    assert kept == [(NOW, "jobd", "alerted")] * 2
