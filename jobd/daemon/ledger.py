@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby, islice
+from itertools import groupby, islice, repeat
 
 from jobd.core.job import (
     AttemptOutcome,
@@ -103,12 +103,7 @@ class Ledger:
             else:
                 rest.append(each)
         completed = [succeeded.pop(job_id) for job_id in completion.complete(db, successes, now)]
-        # A thread that a handler left may still add to what it enqueues.
-        lots = [tuple(each.attempt.enqueued) for each in completed]
-        made = iter(enqueue.enqueue_many(db, [new for lot in lots for new in lot], now))
-        applied.completed += [
-            (each, list(islice(made, len(lot)))) for each, lot in zip(completed, lots, strict=True)
-        ]
+        applied.completed += zip(completed, _put_in(db, completed, now), strict=True)
         return [*rest, *succeeded.values()]
 
     def _settle(
@@ -226,6 +221,18 @@ class Ledger:
 
 
 _VERDICTS = {TIME_OUT: outcomes.time_out, LOSE: outcomes.lose, PARK: outcomes.park}
+
+
+def _put_in(
+    db: sqlite3.Connection, completed: Sequence[Ended], now: int
+) -> Iterable[Sequence[int]]:
+    """The jobs that each of these has put in with its end: one statement inserts them all."""
+    # A thread that a handler left may still add to them.
+    lots = [each.attempt.enqueued and tuple(each.attempt.enqueued) for each in completed]
+    if not any(lots):
+        return repeat((), len(completed))
+    made = iter(enqueue.enqueue_many(db, [new for lot in lots for new in lot], now))
+    return [list(islice(made, len(lot))) for lot in lots]
 
 
 def _who(attempt: Attempt) -> str:

@@ -64,14 +64,19 @@ READ = ", ".join(
 )
 """The columns of which `HEAD` is made: a subquery with a limit copies all that it names."""
 _WAITS = f"SELECT id FROM job_queue WHERE ready = 1 AND {CLAIMABLE}"
+_IN_ONE_QUEUE = f"""
+    SELECT json_group_array(json_array({HEAD})) FROM (
+        SELECT {READ} FROM job_queue
+        WHERE ready = 1 AND queue = json_extract(names, '$[0]') AND {CLAIMABLE}
+        ORDER BY priority DESC, id LIMIT :limit
+    ) AS head
+"""
 # The line begins with the first job of each queue, and whoever leaves it lets in the next of his
 # queue, if that has room: no more is read than is wanted. Suspects take no room, for they may be
 # passed over. SQLite takes the rows of a recursion out in the order asked for
-# (sqlite.org/lang_with.html). One value with all of them: each step of a statement gives the
-# interpreter's lock away, and a busy handler keeps it for milliseconds.
-_HEADS = f"""
-    {_OPEN_QUEUES},
-    line(id, queue, priority, room) AS (
+# (sqlite.org/lang_with.html).
+_IN_LINE = f"""
+    WITH RECURSIVE line(id, queue, priority, room) AS (
         SELECT id, queue, priority,
             coalesce((SELECT value FROM json_each(:room) WHERE key = queue), :limit)
                 - (rescue_count < {SUSPECT})
@@ -91,18 +96,17 @@ _HEADS = f"""
     SELECT json_group_array(json_array({HEAD}))
     FROM line CROSS JOIN job_queue AS head ON head.id = line.id
 """
-# Of a single queue the index alone has the order, so nothing is sorted.
-_FIRST = f"""
+# Of a single queue the index alone has the order, so nothing is sorted; unless it has room for few.
+# One value with all of them: each step of a statement gives the interpreter's lock away, and a
+# busy handler keeps it for milliseconds.
+_HEADS = f"""
     {_OPEN_QUEUES}, first(names) AS MATERIALIZED (
         SELECT json_group_array(name) FROM (SELECT name FROM open_queue LIMIT 2)
     )
-    SELECT json_array_length(names), CASE WHEN json_array_length(names) = 1 THEN (
-        SELECT json_group_array(json_array({HEAD})) FROM (
-            SELECT {READ} FROM job_queue
-            WHERE ready = 1 AND queue = json_extract(names, '$[0]') AND {CLAIMABLE}
-            ORDER BY priority DESC, id LIMIT :limit
-        ) AS head
-    ) END FROM first
+    SELECT CASE WHEN json_array_length(names) = 1 AND coalesce(
+        (SELECT 2 * value >= :limit FROM json_each(:room) WHERE key = json_extract(names, '$[0]')),
+        1
+    ) THEN ({_IN_ONE_QUEUE}) ELSE ({_IN_LINE}) END FROM first
 """
 
 _CLAIM = f"""
@@ -124,14 +128,11 @@ _TAKEN = f"""
 def heads(db: sqlite3.Connection, limit: int, room: Mapping[str, int]) -> list[Job]:
     """Up to `limit` jobs that may be claimed now, best first, of queues that are not paused.
 
-    Of a queue that has `room` for so many only these are found, and suspects between them; of one
-    that is the only queue perhaps more.
+    Of a queue that has `room` for so many only these are found, and suspects between them; of the
+    only queue perhaps more, when that is half of `limit` or above.
     """
     values = {"limit": limit, "room": json.dumps(dict(room))}
-    queues, found = db.execute(_FIRST, values).fetchone()
-    if queues > 1:
-        found = db.execute(_HEADS, values).fetchone()[0]
-    return jobs_of(found) if queues else []
+    return jobs_of(db.execute(_HEADS, values).fetchone()[0])
 
 
 def claim(
