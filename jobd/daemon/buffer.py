@@ -14,23 +14,24 @@ class BufferRoom:
 
     def __init__(self) -> None:
         self._finished: deque[tuple[float, int, float]] = deque()
+        self._jobs = 0
+        self._seconds = 0.0
 
     def finished(self, durations: Sequence[float], now: float) -> None:
         """Jobs were finished that took these many seconds each; `now` is monotonic."""
         if durations:
-            self._finished.append((now, len(durations), sum(durations)))
+            jobs, seconds = len(durations), sum(durations)
+            self._finished.append((now, jobs, seconds))
+            self._jobs += jobs
+            self._seconds += seconds
 
     def allowed(self, now: float) -> int:
-        jobs, each = self._lately(now)
-        return min(jobs, AT_MOST) if each <= SHORT else 0
+        return min(self._jobs, AT_MOST) if self.seconds_each(now) <= SHORT else 0
 
     def seconds_each(self, now: float) -> float:
         """How long a job took in the last 20 ms; 0 when none was finished."""
-        return self._lately(now)[1]
-
-    def _lately(self, now: float) -> tuple[int, float]:
         while self._finished and now - self._finished[0][0] > WINDOW:
-            self._finished.popleft()
-        jobs = sum(count for _, count, _ in self._finished)
-        seconds = sum(total for _, _, total in self._finished)
-        return jobs, seconds / max(jobs, 1)
+            _, jobs, seconds = self._finished.popleft()
+            self._jobs -= jobs
+            self._seconds -= seconds if self._jobs else self._seconds  # nothing is lost to rounding
+        return self._seconds / self._jobs if self._jobs else 0.0

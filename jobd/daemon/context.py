@@ -20,7 +20,7 @@ from jobd.daemon.children import ended_child
 from jobd.daemon.kept_output import KeptOutput
 from jobd.daemon.program import Belonging
 from jobd.log import Write, logger
-from jobd.store.attempt_files import handler_stream
+from jobd.store.attempt_files import open_handler_stream
 
 OUTPUT_KEPT = 1 << 20
 
@@ -136,7 +136,7 @@ class JobContext:
         where = self._surroundings
         with _making:
             output = self._output = self._output or KeptOutput(
-                lambda name: handler_stream(where.database, self.id, self.attempt, name),
+                lambda name: open_handler_stream(where.database, self.id, self.attempt, name),
                 lambda: where.config().commands.max_output,
             )
         # Either the end has seen it there, or we see here that the end has been.

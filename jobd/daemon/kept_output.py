@@ -5,22 +5,21 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
-from jobd.store.attempt_files import cut, open_stream
+from jobd.store.attempt_files import OpenStream, cut
 
 SMALLEST_PIECE, LARGEST_PIECE = 4_096, 65_536
 """So many bytes at least, and at most, are written between two looks at the size of the file."""
 
 
 class KeptOutput:
-    """The streams of one attempt; each has a file, at `place(name)`, as soon as it has a byte.
+    """The streams of one attempt; each is opened by its name as soon as it has a byte.
 
     Nothing here raises or waits for room: what cannot be written is dropped, and counted.
     """
 
-    def __init__(self, place: Callable[[str], Path], most: Callable[[], int]) -> None:
-        self._place = place
+    def __init__(self, open_it: Callable[[str], OpenStream], most: Callable[[], int]) -> None:
+        self._open_it = open_it
         self._most = most
         self._streams: dict[str, _Stream] = {}
         # A finalizer or a signal handler may print while its own thread is in here.
@@ -34,7 +33,7 @@ class KeptOutput:
                 return
             stream = self._streams.get(name)
             if stream is None:
-                stream = self._streams[name] = _Stream(partial(self._place, name), self._most)
+                stream = self._streams[name] = _Stream(partial(self._open_it, name), self._most)
             stream.add(data, flush=flush)
 
     def end(self) -> None:
@@ -55,16 +54,14 @@ class KeptOutput:
 class _Stream:
     """One file, which handlers share a process with and may close. It is written by lines."""
 
-    def __init__(self, place: Callable[[], Path], most: Callable[[], int]) -> None:
+    def __init__(self, open_it: Callable[[], OpenStream], most: Callable[[], int]) -> None:
         self.dropped = 0
         self.error = ""
-        self._place = place
-        self._path: Path | None = None
+        self._open_it = open_it
         self._most = most
         self._held = bytearray()
         self._missing = 0
-        self._descriptor = -1
-        self._identity: tuple[int, int] | None = None
+        self._file: OpenStream | None = None
 
     def add(self, data: bytes, *, flush: bool) -> None:
         """Hold it until its line is complete: print() writes each word by itself."""
@@ -88,33 +85,29 @@ class _Stream:
 
     def close(self) -> None:
         self._write()
-        if self._size_of_ours() is not None:
+        if self._file is not None and _size(self._file) is not None:
             with suppress(OSError):
-                os.close(self._descriptor)
+                os.close(self._file.descriptor)
 
     def _append(self, data: bytes | memoryview) -> int:
-        size = self._size_of_ours()
-        if size is None:
-            size = self._open()
-        if size + len(data) > (most := self._most()) and self._path is not None:
-            cut(self._path, most, len(data))
-        return os.write(self._descriptor, data)
+        size = None if self._file is None else _size(self._file)
+        if self._file is None or size is None:
+            self._file = self._open_it()
+            size = self._file.state.st_size
+        if size + len(data) > (most := self._most()):
+            cut(self._file.path, most, len(data))
+        return os.write(self._file.descriptor, data)
 
     def _piece(self) -> int:
         return min(LARGEST_PIECE, max(SMALLEST_PIECE, self._most() // 4))
 
-    def _open(self) -> int:
-        self._path = self._place()
-        self._descriptor = open_stream(self._path)
-        found = os.fstat(self._descriptor)
-        self._identity = (found.st_dev, found.st_ino)
-        return found.st_size
 
-    def _size_of_ours(self) -> int | None:
-        """None before it is opened, and when a handler has closed it: by now its number may be
-        that of another file, into which nothing must be written."""
-        try:
-            found = os.fstat(self._descriptor)
-        except OSError:
-            return None
-        return found.st_size if (found.st_dev, found.st_ino) == self._identity else None
+def _size(file: OpenStream) -> int | None:
+    """None when a handler has closed it: by now its number may be that of another file, into which
+    nothing must be written."""
+    try:
+        found = os.fstat(file.descriptor)
+    except OSError:
+        return None
+    ours = os.path.samestat(found, file.state)
+    return found.st_size if ours else None

@@ -65,7 +65,7 @@ class CommandRunner:
         directory = belonging.directory()
         opened = [_open_input(command.stdin or os.devnull)]
         try:
-            opened += [open_stream(directory / name) for name in STREAMS]
+            opened += [open_stream(directory / name).descriptor for name in STREAMS]
             stdin, stdout, stderr = opened
             for stream in (stdout, stderr):
                 # What stands there is of another database that had this name, and these ids.

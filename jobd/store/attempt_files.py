@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 STREAMS = ("stdout", "stderr")
@@ -21,26 +22,38 @@ def attempts_directory(database: Path) -> Path:
 
 
 def attempt_directory(database: Path, job_id: int, attempt: int) -> Path:
-    return attempts_directory(database) / str(int(job_id)) / str(int(attempt))
+    return Path(f"{database}.attempts/{int(job_id)}/{int(attempt)}")
 
 
 def stream_files(database: Path, job_id: int, attempt: int, name: str) -> list[Path]:
     """Where that stream of the attempt may be; the first of them that exists is it."""
     found = [attempt_directory(database, job_id, attempt) / name]
     if attempt == 1:
-        found.append(_without_directory(database, job_id, name))
+        found.append(Path(f"{database}.attempts/{int(job_id)}.{name}"))
     return found
 
 
-def handler_stream(database: Path, job_id: int, attempt: int, name: str) -> Path:
-    """Where what a handler prints is to be kept; its directory is there."""
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """A file for one output stream, and what it was when it was opened."""
+
+    path: Path
+    descriptor: int
+    state: os.stat_result
+
+
+def open_handler_stream(database: Path, job_id: int, attempt: int, name: str) -> OpenStream:
+    """Where what a handler prints is to be kept."""
     if attempt > 1:
-        return make_directory(database, job_id, attempt) / name
+        return open_stream(make_directory(database, job_id, attempt) / name)
     in_directory, path = stream_files(database, job_id, attempt, name)
     if in_directory.exists():
-        return in_directory
-    _make(database, [path.parent])
-    return path
+        return open_stream(in_directory)
+    try:
+        return open_stream(path)
+    except FileNotFoundError:
+        _make(database, [path.parent])
+        return open_stream(path)
 
 
 def make_directory(database: Path, job_id: int, attempt: int) -> Path:
@@ -51,12 +64,13 @@ def make_directory(database: Path, job_id: int, attempt: int) -> Path:
     return path
 
 
-def open_stream(path: Path) -> int:
+def open_stream(path: Path) -> OpenStream:
     """A file for one output stream, written at its end whoever else cuts it."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     # Whoever may read the job's payload and result may read this too.
     mode = 0o640 if path.parent.stat().st_mode & 0o040 else 0o600
-    return _with_mode(os.open(path, flags, mode), mode)
+    descriptor = os.open(path, flags, mode)
+    return OpenStream(path, descriptor, _give_mode(descriptor, mode))
 
 
 def take_lock(directory: Path) -> int:
@@ -65,13 +79,10 @@ def take_lock(directory: Path) -> int:
     The lock is free again when the last process that has such a descriptor is gone.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = _with_mode(os.open(directory / LOCK, flags, 0o600), 0o600)
+    descriptor = os.open(directory / LOCK, flags, 0o600)
+    _give_mode(descriptor, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
-
-
-def _without_directory(database: Path, job_id: int, name: str) -> Path:
-    return attempts_directory(database) / f"{int(job_id)}.{name}"
 
 
 def _make(database: Path, directories: Sequence[Path]) -> None:
@@ -83,12 +94,13 @@ def _make(database: Path, directories: Sequence[Path]) -> None:
                 directory.chmod(mode)
 
 
-def _with_mode(descriptor: int, mode: int) -> int:
-    """Whatever umask a handler has set in this process."""
-    if os.fstat(descriptor).st_mode & 0o777 != mode:
+def _give_mode(descriptor: int, mode: int) -> os.stat_result:
+    """Whatever umask a handler has set in this process; returns what the file was before."""
+    found = os.fstat(descriptor)
+    if found.st_mode & 0o777 != mode:
         with suppress(PermissionError):
             os.fchmod(descriptor, mode)
-    return descriptor
+    return found
 
 
 def is_locked(directory: Path) -> bool:

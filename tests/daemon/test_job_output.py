@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobd.daemon.kept_output import KeptOutput
+from jobd.store.attempt_files import open_stream
 from tests.daemon.harness import House, close_gates
 from tests.daemon.villain import logs, until
 from tests.daemon.warm import Starter
@@ -293,7 +294,7 @@ def test_a_thread_that_outlives_its_job_adds_nothing(shop: House, early: bool) -
 
 def test_a_write_on_its_way_at_the_end_writes_nothing_more(tmp_path: Path) -> None:
     """A thread that was about to write when the attempt ended opens no file and fills none."""
-    output = KeptOutput(tmp_path.joinpath, lambda: MAX)
+    output = KeptOutput(lambda name: open_stream(tmp_path / name), lambda: MAX)
     output.keep("stdout", b"in time\n")
     output.end()
     output.keep("stdout", b"too late\n")

@@ -70,7 +70,7 @@ def test_a_link_in_the_place_of_an_attempt_s_file_is_not_followed(
     directory = make_directory(tmp_path / "jobd.db", 1, 1)
     (directory / name).symlink_to(mine)
     with pytest.raises(OSError, match="symbolic links"):
-        os.close(take_lock(directory) if name == "lock" else open_stream(directory / name))
+        take_lock(directory) if name == "lock" else open_stream(directory / name)
     cut(directory / name, 100)
     assert mine.read_text() == "x" * 10_000
 
