@@ -18,14 +18,16 @@ from types import CodeType, ModuleType
 PACKAGES = ("jobd", "structlog")
 """What a child is made of, the standard library aside."""
 
-Kept = tuple[str, list[str] | None, CodeType | bytes]
-"""Where a module lay, where its submodules lie if it is a package, and its code or its source."""
+Kept = tuple[str, list[str] | None, bytes, bool]
+"""Where a module lay, where its submodules lie if it is a package, its code or its source, and
+whether it is code: marshalled, for as objects that of all modules takes far more memory."""
 
 BEGIN = (
     "import marshal, sys\n"
     "with open(int(sys.argv.pop(1)), 'rb') as file: kept = marshal.load(file)\n"
     f"room = {{'__name__': {__name__!r}}}\n"
-    f"exec(kept[{__name__!r}][2], room)\n"
+    f"_, _, code, is_compiled = kept[{__name__!r}]\n"
+    "exec(marshal.loads(code) if is_compiled else code, room)\n"
     "sys.meta_path.insert(0, room['KeptCode'](kept))\n"
     "from jobd.daemon.isolated import main; main()"
 )
@@ -44,7 +46,7 @@ class KeptCode(InspectLoader):
         """For the import system: where to find this module, if it is one of ours."""
         if name not in self._kept:
             return None
-        origin, places, _ = self._kept[name]
+        origin, places, *_ = self._kept[name]
         spec = ModuleSpec(name, self, origin=origin)
         spec.submodule_search_locations = places
         spec.has_location = True
@@ -52,13 +54,16 @@ class KeptCode(InspectLoader):
 
     def get_code(self, name: str) -> CodeType:
         """For the import system: what to run in the module."""
-        origin, _, code = self._kept[name]
-        return self.source_to_code(code, origin) if isinstance(code, bytes) else code
+        origin, _, code, is_compiled = self._kept[name]
+        if not is_compiled:
+            return self.source_to_code(code, origin)
+        found: CodeType = marshal.loads(code)  # noqa: S302 - which nobody but us has had
+        return found
 
     def get_source(self, name: str) -> str | None:
         """For tracebacks: the lines that run, not those that lie there by now."""
-        code = self._kept[name][2]
-        return code.decode() if isinstance(code, bytes) else None
+        *_, code, is_compiled = self._kept[name]
+        return None if is_compiled else code.decode()
 
 
 def keep_code() -> None:
@@ -93,11 +98,11 @@ def _modules(package: str) -> Iterator[tuple[str, Kept]]:
             is_package = path.name == "__init__.py"
             places = [str(path.parent)] if is_package else None
             name = name.removesuffix(".__init__")
-            yield name, (str(path), places, _code(SourceFileLoader(name, str(path))))
+            yield name, (str(path), places, *_code(SourceFileLoader(name, str(path))))
 
 
-def _code(loader: SourceFileLoader) -> CodeType | bytes:
+def _code(loader: SourceFileLoader) -> tuple[bytes, bool]:
     """Compiled if it has been compiled already, else the source: reading is all it may take."""
     if os.path.exists(cache_from_source(loader.path)):
-        return loader.get_code(loader.name) or b""
-    return loader.get_data(loader.path)
+        return marshal.dumps(loader.get_code(loader.name)), True
+    return loader.get_data(loader.path), False
