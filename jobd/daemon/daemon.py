@@ -271,7 +271,7 @@ class Daemon:
             path, create=True, shared=True, synchronous=synchronous, check="drift",
             now=clock.now_ms(),
         )
-        writer.turnstile.lines_up = False
+        writer.serve_a_daemon()
         with suppress(errors.DatabaseFull, errors.DatabaseBusy, OSError):
             writer.grow_wal(WAL_GROWN)
         return writer

@@ -76,7 +76,8 @@ _IN_ONE_QUEUE = f"""
 # passed over. SQLite takes the rows of a recursion out in the order asked for
 # (sqlite.org/lang_with.html).
 _IN_LINE = f"""
-    WITH RECURSIVE line(id, queue, priority, room) AS (
+    {_OPEN_QUEUES},
+    line(id, queue, priority, room) AS (
         SELECT id, queue, priority,
             coalesce((SELECT value FROM json_each(:room) WHERE key = queue), :limit)
                 - (rescue_count < {SUSPECT})
@@ -103,10 +104,13 @@ _HEADS = f"""
     {_OPEN_QUEUES}, first(names) AS MATERIALIZED (
         SELECT json_group_array(name) FROM (SELECT name FROM open_queue LIMIT 2)
     )
-    SELECT CASE WHEN json_array_length(names) = 1 AND coalesce(
-        (SELECT 2 * value >= :limit FROM json_each(:room) WHERE key = json_extract(names, '$[0]')),
-        1
-    ) THEN ({_IN_ONE_QUEUE}) ELSE ({_IN_LINE}) END FROM first
+    SELECT CASE
+        WHEN names = '[]' THEN names
+        WHEN json_array_length(names) = 1 AND coalesce((
+            SELECT 2 * value >= :limit FROM json_each(:room) WHERE key = json_extract(names, '$[0]')
+        ), 1) THEN ({_IN_ONE_QUEUE})
+        ELSE ({_IN_LINE})
+    END FROM first
 """
 
 _CLAIM = f"""

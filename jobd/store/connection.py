@@ -60,6 +60,15 @@ class Database:
         self.schema_version: int | None = None
         """What `user_version` must be in every write transaction; None while not yet known."""
 
+    def serve_a_daemon(self) -> None:
+        """Never line up; and keep in memory what statements set aside, which is little here.
+
+        For each temporary table in a file SQLite takes 80 KB of cache at once. With two of them the
+        C library gives the memory back to the kernel after each statement, which costs 0.1 ms.
+        """
+        self.turnstile.lines_up = False
+        self.connection.execute("PRAGMA temp_store = MEMORY")
+
     def close(self) -> None:
         self.turnstile.close()
         self.connection.close()

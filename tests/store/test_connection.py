@@ -173,6 +173,14 @@ def test_how_a_connection_is_set(path: Path, synchronous: str, expected: int) ->
     }
 
 
+def test_only_a_daemon_sorts_in_memory(database: Database) -> None:
+    """Its statements are about few jobs; a verb may group a million dead letters."""
+    kept_in = database.connection.execute("PRAGMA temp_store").fetchone()
+    database.serve_a_daemon()
+    assert (kept_in, database.connection.execute("PRAGMA temp_store").fetchone()) == ((0,), (2,))
+    assert not database.turnstile.lines_up
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 @pytest.mark.parametrize(("directory", "file"), [(0o700, 0o600), (0o755, 0o600), (0o770, 0o660)])
 def test_the_modes_of_the_files(tmp_path: Path, directory: int, file: int, umask: int) -> None:
