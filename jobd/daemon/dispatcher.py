@@ -129,7 +129,7 @@ class Dispatcher:
         for row in rows:
             (self._batch.haunted if row.id in haunted else self._batch.orphans).append(row)
         self.turn(clock.monotonic())
-        self._pace.not_before = 0.0  # what lay there before us is no producer to take turns with
+        self._pace.put_off(0.0)  # what lay there before us is no producer to take turns with
         self._crew.opened_up()
 
     def _sleep(self) -> None:
@@ -144,7 +144,7 @@ class Dispatcher:
             self._hand.wake_enough()
         nap = 0.0 if reports or not self._arrivals.empty() else self._nap(now)
         self._poked |= self._wakeup.wait(nap)
-        self._pace.keep()
+        self._pace.keep(asked=not self._arrivals.empty())
 
     def _nap(self, monotonic: float) -> float:
         if (self._feed.busy or self._hand.must_look_on(monotonic)) and not self._draining.is_set():
@@ -168,7 +168,7 @@ class Dispatcher:
             applied, claimed = self._commit(monotonic)
         except errors.DatabaseFull as error:
             # The batch stays as it is; nothing that handlers have done is lost while we live.
-            self._pace.not_before = monotonic + RETRY_AFTER_FULL
+            self._pace.put_off(monotonic + RETRY_AFTER_FULL)
             self._report.disk_full(str(error), monotonic)
             self._hand.wake_enough()
             if self._finishing.is_set():

@@ -18,15 +18,27 @@ class Pace:
         self._hand = hand
         self._wakeup = wakeup
         self.not_before = 0.0
+        self._for_ours_alone = False
+        """Whether the pause is for nobody but workers that have not reported yet."""
 
-    def keep(self) -> None:
-        """Wait until the next commit may come."""
-        left = self.not_before - clock.monotonic()
+    def keep(self, *, asked: bool) -> None:
+        """Wait until the next commit may come, which a handler has perhaps asked for."""
+        left = self.left(clock.monotonic(), asked=asked)
         if left > 0:
             clock.pause(left)
 
+    def left(self, now: float, *, asked: bool) -> float:
+        """Seconds until the next commit may come. A handler that waits for its checkpoint does not
+        wait for the ends of others."""
+        return 0.0 if asked and self._for_ours_alone else self.not_before - now
+
+    def put_off(self, until: float) -> None:
+        """No commit before then, whoever asks."""
+        self.not_before, self._for_ours_alone = until, False
+
     def committed(self, began: float, now: float, *, others_wrote: bool, claimed: int) -> None:
         """A turn that began then has committed now, and claimed so many jobs."""
+        self._for_ours_alone = not others_wrote
         if not others_wrote:
             # More ends gather meanwhile, and no worker waits for us.
             self.not_before = began + min(BETWEEN_COMMITS, self._hand.lasts(began))

@@ -10,6 +10,9 @@ import pytest
 import jobd
 from jobd.core.config import Config
 from jobd.core.current import CurrentJob, call_as
+from jobd.core.job import Job, Succeeded
+from jobd.core.registry import Handler
+from jobd.daemon.attempt import Attempt, Ended
 from jobd.daemon.crew import Crew, new_identity
 from jobd.daemon.hand import Hand
 from jobd.daemon.inbox import Inbox
@@ -61,6 +64,17 @@ def pause(pace: Pace, began: float, *, claimed: int, others_wrote: bool = True) 
     return max(0.0, pace.not_before - (began + A_COMMIT))
 
 
+def busy_hand() -> Hand:
+    """Its workers have something to do for a while: short jobs wait, and some have just ended."""
+    pool = WorkerPool(1, _no_worker)
+    hand = Hand(pool, Crew({}, Config(), new_identity(), lambda _: None))
+    attempt = Attempt(Job(1, 1, "t", "q", "{}", 0, 0, 0), Handler("t", lambda: None), None, 0.0)
+    hand.reports.append(Ended(attempt, Succeeded(None), 0.005))
+    hand.hear(NOW)
+    pool.inbox.put([attempt])
+    return hand
+
+
 def test_amid_a_stream_more_gathers(pace: Pace, wakeup: Wakeup, path: Path) -> None:
     """A producer without pause has time to put in more than one job for each commit."""
     poked(wakeup, path, FROM_OUTSIDE)
@@ -93,6 +107,20 @@ def test_a_queue_tells_whether_a_handler_put_the_job_in(path: Path, wakeup: Wake
         call_as(cast(CurrentJob, object()), queue.enqueue, "noop")
         assert wakeup.wait(10.0)
     assert wakeup.by_a_job
+
+
+def test_who_waits_for_a_checkpoint_waits_for_no_other_end(wakeup: Wakeup) -> None:
+    """But producers without pause have their time, and a full disk is not asked all the time."""
+    hand = busy_hand()
+    pace, soon = Pace(hand, wakeup), NOW + A_COMMIT
+    pace.committed(NOW, soon, others_wrote=False, claimed=1)
+    assert pace.left(soon, asked=False) > 0
+    assert pace.left(soon, asked=True) == 0
+    pace.put_off(NOW + 1)
+    assert pace.left(soon, asked=True) > 0
+    pace.put_off(soon)
+    pace.committed(soon, soon + A_COMMIT, others_wrote=True, claimed=FEW + 1)
+    assert pace.left(soon + A_COMMIT, asked=True) > 0
 
 
 def test_where_nobody_else_writes_only_busy_workers_leave_time(pace: Pace) -> None:
