@@ -1,8 +1,8 @@
 """Moving the write-ahead log into the database file, with nobody able to commit meanwhile.
 
 SQLite 3.7.0 to 3.51.2 can lose data when a commit meets two checkpoints (sqlite.org/wal.html,
-"the WAL-reset bug"). So a daemon that runs checkpoints alone, PASSIVE only, on a second connection,
-and only while the writing connection holds an empty BEGIN IMMEDIATE.
+"the WAL-reset bug"). So while a daemon runs nobody else checkpoints, and it does so PASSIVE only,
+on a second connection, and only while the writing connection holds an empty BEGIN IMMEDIATE.
 """
 
 from jobd import errors

@@ -40,7 +40,7 @@ class Pace:
         """A turn that began then has committed now, and claimed so many jobs."""
         self._for_ours_alone = not others_wrote
         if not others_wrote:
-            # More ends gather meanwhile, and no worker waits for us.
+            # More ends gather meanwhile, and no worker waits for us, or it has asked.
             self.not_before = began + min(BETWEEN_COMMITS, self._hand.lasts(began))
         elif self._is_stream(began, claimed):
             # Else producer and daemon would take turns with one job each, and a sync for each.

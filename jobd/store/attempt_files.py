@@ -17,19 +17,24 @@ STREAMS = ("stdout", "stderr")
 LOCK = "lock"
 
 
+def _beside(database: Path) -> str:
+    """Text, for to put paths together from paths takes longer than to look at them."""
+    return f"{database}.attempts"
+
+
 def attempts_directory(database: Path) -> Path:
-    return Path(f"{database}.attempts")
+    return Path(_beside(database))
 
 
 def attempt_directory(database: Path, job_id: int, attempt: int) -> Path:
-    return Path(f"{database}.attempts/{int(job_id)}/{int(attempt)}")
+    return Path(f"{_beside(database)}/{int(job_id)}/{int(attempt)}")
 
 
 def stream_files(database: Path, job_id: int, attempt: int, name: str) -> list[Path]:
     """Where that stream of the attempt may be; the first of them that exists is it."""
     found = [attempt_directory(database, job_id, attempt) / name]
     if attempt == 1:
-        found.append(Path(f"{database}.attempts/{int(job_id)}.{name}"))
+        found.append(Path(f"{_beside(database)}/{int(job_id)}.{name}"))
     return found
 
 

@@ -42,8 +42,7 @@ def wakeup(path: Path) -> Iterator[Wakeup]:
 @pytest.fixture
 def pace(wakeup: Wakeup) -> Pace:
     """Amid a stream: the last commit was a moment ago."""
-    crew = Crew({}, Config(), new_identity(), lambda _: None)
-    made = Pace(Hand(WorkerPool(1, _no_worker), crew), wakeup)
+    made = Pace(hand_of(WorkerPool(1, _no_worker)), wakeup)
     made.not_before = NOW
     return made
 
@@ -64,10 +63,14 @@ def pause(pace: Pace, began: float, *, claimed: int, others_wrote: bool = True) 
     return max(0.0, pace.not_before - (began + A_COMMIT))
 
 
+def hand_of(pool: WorkerPool) -> Hand:
+    return Hand(pool, Crew({}, Config(), new_identity(), lambda _: None))
+
+
 def busy_hand() -> Hand:
     """Its workers have something to do for a while: short jobs wait, and some have just ended."""
     pool = WorkerPool(1, _no_worker)
-    hand = Hand(pool, Crew({}, Config(), new_identity(), lambda _: None))
+    hand = hand_of(pool)
     attempt = Attempt(Job(1, 1, "t", "q", "{}", 0, 0, 0), Handler("t", lambda: None), None, 0.0)
     hand.reports.append(Ended(attempt, Succeeded(None), 0.005))
     hand.hear(NOW)
