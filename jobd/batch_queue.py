@@ -76,8 +76,8 @@ class Door(ABC):
         """The open database, for this thread alone while the block lasts."""
 
     @abstractmethod
-    def _wrote(self, database: Database, jobs: int, payload: int) -> None:
-        """So many jobs were written, of so many bytes, in the connection of this block."""
+    def _wrote(self, database: Database, jobs: int) -> None:
+        """So many jobs were written, in the connection of this block."""
 
 
 class Batch:
@@ -189,7 +189,7 @@ class Batch:
         try:
             for piece in _Slices(items, shared, self._door.max_payload):
                 began = clock.monotonic()
-                with self._transaction(len(piece.items), piece.payload) as db:
+                with self._transaction(len(piece.items)) as db:
                     batches.add(db, self.id, piece.items, clock.now_ms())
                 piece.took(clock.monotonic() - began)
                 put_in += len(piece.items)
@@ -214,11 +214,11 @@ class Batch:
                 done = batches.take_out(db, self.id, clock.now_ms())
 
     @contextmanager
-    def _transaction(self, jobs: int = 1, payload: int = 0) -> Iterator[Any]:
+    def _transaction(self, jobs: int = 1) -> Iterator[Any]:
         with self._door._connection() as database:
             with database.transaction() as db:
                 yield db
-            self._door._wrote(database, jobs, payload)
+            self._door._wrote(database, jobs)
 
 
 def _begin(door: Door, new: NewBatch, lock: BatchLock) -> Batch:
@@ -242,13 +242,10 @@ def _finish_what_was_left(door: Door, name: str) -> None:
 
 
 class _Slice:
-    """Some items, how many bytes their payloads have, and how long they took to be written."""
+    """Some items, and how long they took to be written."""
 
-    def __init__(
-        self, items: list[NewItem], payload: int, took: Callable[[float], None]
-    ) -> None:
+    def __init__(self, items: list[NewItem], took: Callable[[float], None]) -> None:
         self.items = items
-        self.payload = payload
         self.took = took
 
 
@@ -262,10 +259,10 @@ class _Slices:
         self._most = batches.SLICE_ITEMS
 
     def __iter__(self) -> Iterator[_Slice]:
-        while (gathered := self._gather()).items:
-            yield gathered
+        while gathered := self._gather():
+            yield _Slice(gathered, self._adapt)
 
-    def _gather(self) -> _Slice:
+    def _gather(self) -> list[NewItem]:
         gathered: list[NewItem] = []
         size = 0
         for number, item in self._items:
@@ -277,7 +274,7 @@ class _Slices:
             size += len(made.payload)
             if len(gathered) >= self._most or size >= batches.SLICE_BYTES:
                 break
-        return _Slice(gathered, size, self._adapt)
+        return gathered
 
     def _adapt(self, took: float) -> None:
         if took > SLICE_TAKES:

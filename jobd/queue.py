@@ -184,7 +184,7 @@ class Queue(Door):
                 raise
         return ids
 
-    def _wrote(self, database: Database, jobs: int, payload: int) -> None:
+    def _wrote(self, database: Database, jobs: int, payload: int = 0) -> None:
         """Tell the daemon, and mind the log: so many jobs were written, of so many bytes."""
         self._poker.poke(database.place, FROM_OUTSIDE if job_here() is None else FROM_A_JOB)
         if self._log is not None:

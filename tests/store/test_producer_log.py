@@ -49,18 +49,6 @@ def test_large_payloads_count_for_more(queue: Queue) -> None:
     assert longest <= WAL_LIMIT
 
 
-def test_large_items_of_a_batch_count_for_more(queue: Queue) -> None:
-    """Put in by slices, 40 MB of them leave the log no longer than small jobs do."""
-    longest = 0
-
-    def told(_: int) -> None:
-        nonlocal longest
-        longest = max(longest, log_size(queue))
-
-    queue.batch("large", "noop", ({"text": "x" * 100_000} for _ in range(400)), told=told)
-    assert 0 < longest <= WAL_LIMIT
-
-
 def test_the_daemon_s_log_is_left_to_the_daemon(queue: Queue, tmp_path: Path) -> None:
     """While its lock is held no producer checkpoints."""
     lock = DaemonLock(queue.path)
